@@ -1,0 +1,1 @@
+"""Kernel side: models, units, tools. Never imports the driver."""

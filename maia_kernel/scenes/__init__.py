@@ -1,0 +1,1 @@
+"""The embedded world: pictures, language and networks whose truth is known."""
