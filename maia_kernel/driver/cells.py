@@ -153,11 +153,11 @@ def parse(text: str, finish_reason: str | None = "stop") -> Turn:
     return Turn(cells, None if runnable or cut else final, (notice,) if notice else ())
 
 
-def fence(source: str) -> str:
-    """Source code as a fenced block, with a fence longer than any inside it."""
+def fence(source: str, language: str = "python") -> str:
+    """Text as a fenced block, with a fence longer than any inside it."""
     longest = max((len(run) for run in re.findall(r"`{3,}", source)), default=2)
     ticks = "`" * (longest + 1)
-    return f"{ticks}python\n{source}\n{ticks}"
+    return f"{ticks}{language}\n{source}\n{ticks}"
 
 
 def _block(token: Token, lines: list[str]) -> _Block:

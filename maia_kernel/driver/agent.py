@@ -1,0 +1,174 @@
+"""The loop: ask, append, run. A turn reads top to bottom; limits and failures end in a valid notebook."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from nbformat import NotebookNode
+
+from maia_kernel.driver import cells, outputs, transcript
+from maia_kernel.driver.cells import Notice
+from maia_kernel.driver.kernel import Kernel, Result
+from maia_kernel.driver.messages import Text
+from maia_kernel.driver.notebook import Investigation
+from maia_kernel.driver.vlm import VLM
+from maia_kernel.errors import KernelError, LimitReached
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use.
+
+    Attributes
+    ----------
+    turns : int
+        Replies of the agent, those already in the notebook included.
+    cell_timeout : float or None
+        Seconds for one code cell of the agent.
+    seconds : float or None
+        Seconds for the run.
+    tokens : int or None
+        Tokens, in and out, as the server counts them, those already in the notebook included.
+    """
+
+    turns: int = 25
+    cell_timeout: float | None = 300.0
+    seconds: float | None = None
+    tokens: int | None = None
+
+
+class Watcher(Protocol):
+    """Somebody who looks on: the terminal, or nobody."""
+
+    def waiting(self, turn: int) -> None:
+        """The agent was asked for its next turn."""
+
+    def replied(self, turn: int, reply: cells.Turn) -> None:
+        """The agent's reply is in the notebook."""
+
+    def running(self, cell: NotebookNode) -> None:
+        """A cell is running; called again whenever it has a new output."""
+
+    def ran(self, cell: NotebookNode, result: Result) -> None:
+        """A cell has ended."""
+
+    def noticed(self, notice: Notice) -> None:
+        """The program has told the agent something."""
+
+
+def run(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch: Watcher) -> None:
+    """Let the agent go on until its final answer.
+
+    Parameters
+    ----------
+    notebook : Investigation
+        With a question; saved after every change.
+    kernel : Kernel
+        Running, with the setup cells executed.
+
+    Raises
+    ------
+    LimitReached
+        A limit is spent; a notice in the notebook says which.
+    VLMError, KernelError
+        The agent does not answer; the kernel cannot be revived.
+    """
+    started = time.monotonic()
+    try:
+        while notebook.final is None:
+            _check(notebook, limits, time.monotonic() - started)
+            step(notebook, vlm, kernel, limits, watch)
+    except LimitReached as limit:
+        _tell(notebook, Notice("limit", f"The run was ended: {limit}."), watch)
+        raise
+    finally:
+        notebook.save()
+
+
+def step(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch: Watcher) -> None:
+    """One turn: the whole reply is on disk before any of it can fail, and the first failure ends the turn."""
+    watch.waiting(notebook.turn + 1)
+    reply = vlm.reply(notebook.messages())
+    turn = cells.parse(reply.text, reply.finish_reason)
+    code = notebook.append(turn, reply)
+    notebook.save()
+    watch.replied(notebook.turn, turn)
+    for notice in turn.notices:
+        watch.noticed(notice)
+    for position, cell in enumerate(code):
+        if not _execute(notebook, cell, kernel, limits, watch):
+            for unreached in code[position + 1 :]:
+                notebook.not_run(unreached)
+            break
+    if not turn.final and notebook.turn == limits.turns - 1:
+        _tell(notebook, Notice("limit", "One turn is left: give the final answer now, from what you have seen."), watch)
+    notebook.save()
+
+
+def setup(notebook: Investigation, kernel: Kernel, watch: Watcher) -> Result:
+    """Run the setup cells in order, without a time limit; the result of the first that fails, or of the last."""
+    for cell in notebook.nb.cells:
+        if transcript.role(cell) == "setup" and cell.cell_type == "code":
+            watch.running(cell)
+            result = kernel.run(cell, on_output=_watching(watch, cell))
+            notebook.ran(cell)
+            watch.ran(cell, result)
+            if result.status != "ok":
+                break
+    return result
+
+
+def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits: Limits, watch: Watcher) -> bool:
+    """Run one cell of the agent; whether the turn goes on after it."""
+    watch.running(cell)
+    result = kernel.run(cell, timeout=limits.cell_timeout, on_output=_watching(watch, cell))
+    notebook.ran(cell, failed=result.status == "error")
+    watch.ran(cell, result)
+    if result.status in ("timeout", "died"):
+        notebook.retire(cell)
+        _tell(notebook, _stopped(cell, result, revived=not kernel.alive), watch)
+    notebook.save()
+    if not kernel.alive:
+        kernel.restart()
+        again = setup(notebook, kernel, watch)
+        notebook.save()
+        if again.status != "ok":
+            raise KernelError(f"the kernel died and its setup cells fail now: {again.error or again.note}")
+    return result.status == "ok"
+
+
+def _stopped(cell: NotebookNode, result: Result, *, revived: bool) -> Notice:
+    """What to say of a cell that was stopped; its partial output is quoted, because a raw cell has none."""
+    printed = [part.text for part in outputs.parts(cell.outputs, elided=True) if isinstance(part, Text)]
+    quoted = f"\n\nUntil then it had shown:\n{cells.fence(chr(10).join(printed), 'text')}" if printed else ""
+    if revived:
+        after = "The kernel was restarted and the setup cells were run again: define what you need anew."
+    else:
+        after = "Do not rely on names that it defined: the cell will be left out when the notebook is run again."
+    what = "The last code cell killed its kernel" if result.status == "died" else "The last code cell was stopped"
+    return Notice("restart" if revived else "limit", f"{what} ({result.note}). {after}{quoted}")
+
+
+def _check(notebook: Investigation, limits: Limits, seconds: float) -> None:
+    spent = transcript.ledger(notebook.nb)
+    bounds = (
+        ("turns", spent.turns, limits.turns),
+        ("seconds", seconds, limits.seconds),
+        ("tokens", spent.tokens, limits.tokens),
+    )
+    for what, value, bound in bounds:
+        if bound is not None and value >= bound:
+            raise LimitReached(what, value, bound)
+
+
+def _tell(notebook: Investigation, notice: Notice, watch: Watcher) -> None:
+    notebook.note(notice)
+    notebook.save()
+    watch.noticed(notice)
+
+
+def _watching(watch: Watcher, cell: NotebookNode) -> Callable[[], None]:
+    return lambda: watch.running(cell)

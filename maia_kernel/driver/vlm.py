@@ -1,0 +1,157 @@
+"""The vision-language model behind one small Protocol: an OpenAI-compatible endpoint, or a script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from maia_kernel.driver.messages import Message, Reply
+from maia_kernel.errors import UsageError, VLMError
+
+OFFLINE = "offline"
+
+
+class VLM(Protocol):
+    """Anything that answers a conversation."""
+
+    @property
+    def name(self) -> str:
+        """What ``--agent`` calls it."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """What it is, for the notebook's header."""
+        ...
+
+    def reply(self, messages: Sequence[Message]) -> Reply:
+        """Answer.
+
+        Raises
+        ------
+        VLMError
+            No usable reply can be had; the run ends, its notebook stays.
+        """
+        ...
+
+
+def choose(agent: str, base_url: str | None, environ: Mapping[str, str]) -> VLM:
+    """The agent of that name: ``offline``, or a model at an OpenAI-compatible endpoint.
+
+    Raises
+    ------
+    UsageError
+        No key is set and the endpoint is OpenAI's own.
+    """
+    if agent == OFFLINE:
+        from maia_kernel.driver.offline import OfflineExperimenter
+
+        return OfflineExperimenter()
+    url = base_url or environ.get("OPENAI_BASE_URL") or None
+    key = environ.get("OPENAI_API_KEY")
+    if not key and not url:
+        raise UsageError(
+            f"the agent '{agent}' needs a key: set OPENAI_API_KEY, or name a server with --base-url, "
+            "or use --agent offline"
+        )
+    # Local servers want no key, but the client insists on one.
+    return OpenAIVLM(agent, base_url=url, api_key=key or "none")
+
+
+class OpenAIVLM:
+    """A model behind OpenAI's chat.completions, or any server that speaks it.
+
+    Nothing is sent but the model's name and the messages. Connection errors, 429 and 5xx are retried by the client.
+
+    Parameters
+    ----------
+    model : str
+        The model's name at the server.
+    base_url : str or None
+        The server; None for OpenAI's own.
+    api_key : str
+        The key; it never reaches the kernel or the notebook.
+    timeout : float
+        Seconds that one request may take.
+    """
+
+    def __init__(self, model: str, *, base_url: str | None, api_key: str, timeout: float = 600.0):
+        import openai
+
+        self._model = model
+        self._client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=timeout)
+
+    about = "a vision-language model behind an OpenAI-compatible endpoint"
+
+    @property
+    def name(self) -> str:
+        return self._model
+
+    @property
+    def endpoint(self) -> str:
+        """Where the pictures are sent."""
+        return str(self._client.base_url)
+
+    def reply(self, messages: Sequence[Message]) -> Reply:
+        import openai
+
+        wire: Any = [message.wire() for message in messages]
+        try:
+            answer = self._client.chat.completions.create(model=self._model, messages=wire)
+        except openai.APIStatusError as error:
+            raise VLMError(f"{self.endpoint} answered {error.status_code}: {_one_line(error.message)}") from error
+        except openai.OpenAIError as error:
+            raise VLMError(f"no answer from {self.endpoint}: {_one_line(str(error))}") from error
+        # A server that is not one (a proxy's HTML page) comes back as a bare string.
+        if isinstance(answer, str) or not getattr(answer, "choices", None):
+            raise VLMError(f"{self.endpoint} answered with something that is not a chat completion")
+        choice = answer.choices[0]
+        text = choice.message.content or choice.message.refusal or ""
+        return Reply(text, choice.finish_reason, _usage(answer.usage))
+
+
+class ScriptedVLM:
+    """Answers from a list: for tests, and for replaying a recorded conversation.
+
+    Parameters
+    ----------
+    replies : sequence of str or Reply
+        What it answers, in order.
+
+    Attributes
+    ----------
+    requests : list of list of Message
+        What it was sent.
+    """
+
+    name = "scripted"
+    about = "a fixed list of replies"
+
+    def __init__(self, replies: Sequence[str | Reply] = ()):
+        self._replies = [Reply(reply) if isinstance(reply, str) else reply for reply in replies]
+        self.requests: list[list[Message]] = []
+
+    @classmethod
+    def replaying(cls, conversation: Sequence[Message]) -> ScriptedVLM:
+        """A script of everything that the assistant said in a conversation."""
+        return cls([message.text for message in conversation if message.role == "assistant"])
+
+    def enqueue(self, reply: str | Reply) -> None:
+        """Add one more answer."""
+        self._replies.append(Reply(reply) if isinstance(reply, str) else reply)
+
+    def reply(self, messages: Sequence[Message]) -> Reply:
+        self.requests.append(list(messages))
+        if not self._replies:
+            raise VLMError("the script has no further reply")
+        return self._replies.pop(0)
+
+
+def _usage(usage: Any) -> dict[str, int]:
+    counts = {name: getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")}
+    return {name: count for name, count in counts.items() if isinstance(count, int)}
+
+
+def _one_line(text: str, most: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[:most] + " …"
