@@ -175,9 +175,7 @@ def as_image(value: object) -> Image.Image:
         if _is_file(value):
             return _decode(Path(value).read_bytes(), f"the file {value!r}")
         shown = value if len(value) <= 40 else value[:37] + "..."
-        raise BadImage(
-            f"the string {shown!r} is not an image; give {_ACCEPTED} (tools.text2image([...]) makes images from prompts)"
-        )
+        raise BadImage(f"the string {shown!r} is not an image; give {_ACCEPTED}; tools.text2image([...]) draws prompts")
     if isinstance(value, (bytes, bytearray)):
         return _decode(bytes(value), "the bytes")
     if isinstance(value, os.PathLike):
@@ -264,7 +262,7 @@ def _from_array(array: np.ndarray[Any, Any], *, channels_first: bool) -> Image.I
         raise BadImage(f"an array of shape {array.shape} holds no pixels")
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
-        if not (-1e-3 <= low and high <= 1 + 1e-3):  # false for NaN, too
+        if not (low >= -1e-3 and high <= 1 + 1e-3):  # false for NaN, too
             raise BadImage(
                 f"a float array must lie in 0-1 (this one: {low:.3g} to {high:.3g}); rescale it or give uint8"
             )
