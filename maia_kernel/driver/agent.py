@@ -58,6 +58,9 @@ class Watcher(Protocol):
     def noticed(self, notice: Notice) -> None:
         """The program has told the agent something."""
 
+    def ended(self, notebook: Investigation) -> None:
+        """The run is over, with or without an answer; the notebook is on disk."""
+
 
 def run(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch: Watcher) -> None:
     """Let the agent go on until its final answer.
@@ -86,6 +89,7 @@ def run(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch
         raise
     finally:
         notebook.save()
+        watch.ended(notebook)
 
 
 def step(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch: Watcher) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import os
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from nbformat import NotebookNode
 
 from maia_kernel import __version__, errors
 from maia_kernel.driver import prompts as prompt_files
+from maia_kernel.driver import transcript
 from maia_kernel.driver.agent import Limits, Watcher, run, setup
 from maia_kernel.driver.cells import Notice, Turn
 from maia_kernel.driver.kernel import Kernel, Result
@@ -62,6 +64,7 @@ class Nobody:
     def running(self, cell: NotebookNode) -> None: ...
     def ran(self, cell: NotebookNode, result: Result) -> None: ...
     def noticed(self, notice: Notice) -> None: ...
+    def ended(self, notebook: Investigation) -> None: ...
 
 
 def investigate(
@@ -133,6 +136,56 @@ def investigate(
         notebook.save()
         run(notebook, vlm, kernel, limits or Limits(), watch)
     return notebook
+
+
+def resume(
+    notebook: str | Path,
+    *,
+    agent: str | VLM = OFFLINE,
+    base_url: str | None = None,
+    question: str | None = None,
+    limits: Limits | None = None,
+    watch: Watcher | None = None,
+) -> Investigation:
+    """Let the agent go on with a saved notebook; the same as ``maia continue``.
+
+    The kernel is restored by running the notebook's code cells in order, whoever wrote them; their outputs in the
+    notebook stay as they are. A finished notebook is left alone unless there is a question.
+
+    Parameters
+    ----------
+    notebook : path
+        The notebook, which is appended to.
+    agent, base_url, limits, watch
+        As :func:`investigate`.
+    question : str, optional
+        A further question, appended as a cell.
+
+    Raises
+    ------
+    NotebookError
+        It cannot be read.
+    UsageError
+        Its setup cells fail: nothing has been written.
+    """
+    investigation = Investigation.open(Path(notebook))
+    vlm = choose(agent, base_url, os.environ) if isinstance(agent, str) else agent
+    if investigation.final is not None and question is None:
+        return investigation
+    watch = watch or Nobody()
+    with Kernel(env=kernel_environment(os.environ), cwd=investigation.path.parent) as kernel:
+        for cell in investigation.nb.cells:
+            if cell.cell_type == "code" and "skip-execution" not in cell.metadata.get("tags", []):
+                again = copy.deepcopy(cell)
+                watch.running(again)
+                result = kernel.run(again)
+                watch.ran(again, result)
+                if transcript.role(cell) == "setup":
+                    _require(result)
+        if question is not None:
+            investigation.add("user", f"**Question.** {question}")
+        run(investigation, vlm, kernel, limits or Limits(), watch)
+    return investigation
 
 
 def draft(study: Study, vlm: VLM, *, task: str, question: str | None, folder: Path | None) -> Investigation:
@@ -208,6 +261,6 @@ describer `{study.describer}`, seed {study.seed} |
 | **agent** | `{vlm.name}`: {vlm.about} |
 | **made by** | maia_kernel {__version__}, {datetime.datetime.now(datetime.UTC).date()} |
 
-Text cells are the agent's reasoning, code cells its experiments. To check them, run all cells from the top \
-(*Run ▸ Restart Kernel and Run All Cells*, or `jupyter execute` with this file), in an environment that has maia_kernel. \
+Text cells are the agent's reasoning, code cells its experiments. To check them, run all cells from the top in an \
+environment that has maia_kernel (*Run ▸ Restart Kernel and Run All Cells*, or `jupyter execute` with this file). \
 The next cells hold the instructions that the agent was given and the parameters; the conclusion stands at the end."""

@@ -97,7 +97,7 @@ class OpenAIVLM:
 
         wire: Any = [message.wire() for message in messages]
         try:
-            answer = self._client.chat.completions.create(model=self._model, messages=wire)
+            answer: Any = self._client.chat.completions.create(model=self._model, messages=wire)
         except openai.APIStatusError as error:
             raise VLMError(f"{self.endpoint} answered {error.status_code}: {_one_line(error.message)}") from error
         except openai.OpenAIError as error:

@@ -1,0 +1,209 @@
+"""The ``maia`` command: one visible wiring per verb, nothing clever. Nothing heavy is imported before a verb runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from maia_kernel import __version__
+from maia_kernel.errors import MaiaError, UsageError
+
+if TYPE_CHECKING:
+    from maia_kernel.driver.agent import Limits
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; the exit code is 0, 2 for a wrong call, 1 for a negative result or a failure."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.verb(options))
+    except UsageError as error:
+        return _fail(error, 2)
+    except MaiaError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away, which is not our failure to report
+        return 1
+
+
+def _fail(error: object, code: int) -> int:
+    sys.stderr.write(f"maia: {' '.join(str(error).split())}\n")
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    import os
+
+    from maia_kernel.console import Terminal
+    from maia_kernel.driver.investigate import investigate
+    from maia_kernel.driver.vlm import choose
+
+    terminal = Terminal(quiet=options.quiet)
+    vlm = choose(options.agent, options.base_url, os.environ)
+    terminal.say(f"unit {options.unit} in {options.layer} of {options.model}; agent {vlm.name}: {vlm.about}")
+    if endpoint := getattr(vlm, "endpoint", None):
+        terminal.say(f"pictures of the dataset {options.dataset} will be sent to {endpoint}")
+    notebook = investigate(
+        options.model,
+        options.layer,
+        options.unit,
+        dataset=options.dataset,
+        generator=options.generator,
+        editor=options.editor,
+        describer=options.describer,
+        seed=options.seed,
+        agent=vlm,
+        task=options.task,
+        question=options.question,
+        limits=_limits(options),
+        prompts=options.prompts,
+        out=options.out,
+        watch=terminal,
+    )
+    return 0 if notebook.final is not None else 1
+
+
+def _continue(options: argparse.Namespace) -> int:
+    import os
+    from pathlib import Path
+
+    from maia_kernel.console import Terminal
+    from maia_kernel.driver.investigate import resume
+    from maia_kernel.driver.notebook import Investigation
+    from maia_kernel.driver.vlm import choose
+
+    terminal = Terminal(quiet=options.quiet)
+    if options.question is None and Investigation.open(Path(options.notebook)).final is not None:
+        terminal.say(f"{options.notebook} is finished; ask on with --question")
+        return 0
+    notebook = resume(
+        options.notebook,
+        agent=choose(options.agent, options.base_url, os.environ),
+        question=options.question,
+        limits=_limits(options),
+        watch=terminal,
+    )
+    return 0 if notebook.final is not None else 1
+
+
+def _messages(options: argparse.Namespace) -> int:
+    import json
+    from pathlib import Path
+
+    from maia_kernel.driver.notebook import Investigation
+
+    wire = [message.wire() for message in Investigation.open(Path(options.notebook)).messages()]
+    sys.stdout.buffer.write(json.dumps(wire, ensure_ascii=False, indent=1).encode() + b"\n")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from maia_kernel.doctor import report
+
+    healthy, lines = report()
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0 if healthy else 1
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    from maia_kernel.driver.agent import Limits
+
+    return Limits(options.max_turns, options.cell_timeout, options.max_seconds, options.max_tokens_total)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="maia",
+        description="An interpretability agent that works in a Jupyter notebook.",
+        epilog="'maia run' alone investigates a unit of the embedded world: no GPU, key or network is needed.",
+    )
+    parser.add_argument("--version", action="version", version=f"maia_kernel {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _add_run(verbs)
+    _add_continue(verbs)
+    messages = verbs.add_parser("messages", help="print what the agent would be sent next, as JSON")
+    messages.add_argument("notebook", metavar="NB")
+    messages.set_defaults(verb=_messages)
+    doctor = verbs.add_parser("doctor", help="what this machine can do")
+    doctor.set_defaults(verb=_doctor)
+    return parser
+
+
+def _add_run(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = verbs.add_parser("run", help="one investigation, saved as a notebook")
+    study = run.add_argument_group("what is studied")
+    study.add_argument("--model", default="scenes", help="the subject model (default: %(default)s)")
+    study.add_argument("--layer", default="layer3", help="a layer by its dotted name (default: %(default)s)")
+    study.add_argument("--unit", type=_unit, default=17, help="the unit: a number, or a name (default: %(default)s)")
+    study.add_argument("--task", default="describe", help="the prompt task-TASK.md (default: %(default)s)")
+    study.add_argument("--question", metavar="TEXT", help="a question of your own, in place of the task's")
+    with_what = run.add_argument_group("instruments")
+    with_what.add_argument("--dataset", default="scenes", help="where exemplars come from (default: %(default)s)")
+    with_what.add_argument("--generator", default="scenes", help="text -> image (default: %(default)s)")
+    with_what.add_argument("--editor", default="scenes", help="image + instruction -> image (default: %(default)s)")
+    with_what.add_argument("--describer", default="scenes", help="image -> text (default: %(default)s)")
+    with_what.add_argument("--seed", type=int, default=0, help="seed of every random choice (default: %(default)s)")
+    _add_agent(run)
+    where = run.add_argument_group("files")
+    where.add_argument("--prompts", metavar="DIR", help="prompts that replace the shipped ones")
+    where.add_argument(
+        "--out", metavar="FILE.ipynb", help="the notebook; must not exist (default: a new one in investigations/)"
+    )
+    run.set_defaults(verb=_run)
+
+
+def _add_continue(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    again = verbs.add_parser("continue", help="let the agent go on with a saved (and perhaps edited) notebook")
+    again.add_argument("notebook", metavar="NB")
+    again.add_argument("--question", metavar="TEXT", help="ask something further; reopens a finished notebook")
+    _add_agent(again)
+    again.set_defaults(verb=_continue)
+
+
+def _add_agent(parser: argparse.ArgumentParser) -> None:
+    agent = parser.add_argument_group("agent and limits")
+    agent.add_argument(
+        "--agent",
+        default="offline",
+        metavar="MODEL",
+        help="a model at an OpenAI-compatible endpoint, or 'offline': rules and a closed vocabulary, no language model "
+        "(default: %(default)s)",
+    )
+    agent.add_argument("--base-url", metavar="URL", help="the endpoint (default: OPENAI_BASE_URL, else OpenAI's own)")
+    agent.add_argument("--max-turns", type=_positive_int, default=25, metavar="N", help="default: %(default)s")
+    agent.add_argument(
+        "--cell-timeout",
+        type=_positive,
+        default=300.0,
+        metavar="S",
+        help="seconds per cell of the agent (default: %(default)g)",
+    )
+    agent.add_argument("--max-seconds", type=_positive, metavar="S", help="seconds for the run")
+    agent.add_argument("--max-tokens-total", type=_positive_int, metavar="N", help="tokens for the run, in and out")
+    agent.add_argument("--quiet", action="store_true", help="say only how it ended")
+
+
+def _unit(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be greater than 0, not {text}")
+    return value
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

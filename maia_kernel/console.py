@@ -1,0 +1,109 @@
+"""The command line's one console: what a person sees of a run, on a terminal or in a log."""
+
+from __future__ import annotations
+
+import shlex
+import time
+
+from nbformat import NotebookNode
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from maia_kernel.driver import transcript
+from maia_kernel.driver.cells import Markdown, Notice, Turn
+from maia_kernel.driver.kernel import Result
+from maia_kernel.driver.notebook import Investigation
+
+
+class Terminal:
+    """A watcher that writes plain lines, and on a terminal a status line that comes and goes.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say only how it ended.
+    """
+
+    def __init__(self, *, quiet: bool = False):
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._quiet = quiet
+        self._status: Status | None = None
+        self._since = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """One line, in rich's markup."""
+        if not self._quiet:
+            self._console.print(line)
+
+    def waiting(self, turn: int) -> None:
+        self._busy(f"turn {turn}: the agent is thinking")
+
+    def replied(self, turn: int, reply: Turn) -> None:
+        self._idle()
+        first = next((cell.source for cell in reply.cells if isinstance(cell, Markdown)), "")
+        self.say(f"[bold]turn {turn}[/bold]  {escape(_summary(first))}")
+
+    def running(self, cell: NotebookNode) -> None:
+        last = cell.outputs[-1] if cell.get("outputs") else {}
+        progress = str(last.get("data", {}).get("text/plain", "")) if last.get("output_type") == "display_data" else ""
+        what = "loading" if transcript.role(cell) == "setup" else "running a cell"
+        self._busy(f"{what}{f': {escape(_summary(progress))}' if progress else ''}")
+
+    def ran(self, cell: NotebookNode, result: Result) -> None:
+        self._idle()
+        if transcript.role(cell) == "setup" and result.status == "ok":
+            return
+        pictures = sum("image/png" in output.get("data", {}) for output in cell.outputs)
+        lines = sum(str(output.get("text", "")).count("\n") for output in cell.outputs)
+        shown = f"{_count(pictures, 'picture')}, {_count(lines, 'line')}"
+        end = "" if result.status == "ok" else f"  [red]{escape(_end(result))}[/red]"
+        self.say(f"        [dim]cell  {result.seconds:5.1f} s  {shown}[/dim]{end}")
+
+    def noticed(self, notice: Notice) -> None:
+        self.say(f"        [yellow]notice ({notice.kind})[/yellow] {escape(_summary(notice.text))}")
+
+    def ended(self, notebook: Investigation) -> None:
+        """The conclusion, the notebook's path and what can be done with it."""
+        self._idle()
+        path = shlex.quote(str(notebook.path))
+        if notebook.final is not None:
+            facts = notebook.final.metadata["maia"]
+            self._console.print(f"\n[bold]description[/bold]  {escape(facts.get('description', ''))}")
+            for number, label in enumerate(facts.get("labels", []), start=1):
+                turns = ", ".join(map(str, label["turns"]))
+                evidence = f"[dim](turns {turns})[/dim]" if turns else "[dim](no evidence named)[/dim]"
+                self._console.print(f"[bold]label {number}[/bold]      {escape(label['text'])} {evidence}")
+        self._console.print(f"\n[bold]notebook[/bold]     {escape(path)}", soft_wrap=True)
+        self._console.print(f"[dim]open         jupyter lab {escape(path)}[/dim]")
+        self._console.print(f"[dim]re-run       jupyter execute {escape(path)}[/dim]")
+        self._console.print(f"[dim]continue     maia continue {escape(path)} --question '…'[/dim]")
+
+    def _busy(self, what: str) -> None:
+        if self._quiet or not self._console.is_terminal:
+            return
+        if self._status is None:
+            self._status = self._console.status(what)
+            self._status.start()
+        else:
+            self._status.update(what)
+
+    def _idle(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def _summary(text: str, most: int = 100) -> str:
+    """The first line that says something."""
+    lines = [line.strip("#*> ").strip() for line in text.splitlines()]
+    line = next((line for line in lines if line), "")
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _end(result: Result) -> str:
+    return ": ".join(result.error) if result.error else f"{result.status}: {result.note}"
