@@ -1,0 +1,204 @@
+"""Owns the table of subject models: from a name to a network, its preprocessing and a list of its layers.
+
+A builder is a function without arguments that returns ``(module, preprocess)``: a ``torch.nn.Module`` and a function
+from an RGB PIL image to a tensor (3, H, W). The module may carry two optional attributes: ``unit_names``, a mapping
+from a layer to the names of its units, and ``unit_layers``, the layers whose exemplars are searched together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from maia_kernel.errors import BadCall, UnknownName, UsageError
+from maia_kernel.lab import names, tracing
+from maia_kernel.lab.units import Unit, positions, unit_of
+
+__all__ = ["MODELS", "Layer", "Model", "batches", "layer_of", "layers", "load_model", "unit_number"]
+
+MODELS: Mapping[str, str] = {
+    "scenes": "maia_kernel.scenes.networks:build_subject",
+}
+
+_PIXELS = 4 * 224 * 224  # of one batch: what stays in a CPU's caches (four pictures of 224 were fastest)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A subject network, ready to run.
+
+    Attributes
+    ----------
+    name : str
+        As in the notebook.
+    module : torch.nn.Module
+        In eval mode, channels last.
+    preprocess : callable
+        PIL RGB image -> tensor (3, H, W).
+    """
+
+    name: str
+    module: nn.Module
+    preprocess: Callable[[Image.Image], Tensor]
+
+    @cached_property
+    def revision(self) -> str:
+        """Hex sha256 over names, types and bytes of all weights and buffers."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def preprocessing(self) -> str:
+        """Fingerprint of the preprocessing: shape and mean of what it makes of a fixed picture."""
+        y, x = np.mgrid[0:64, 0:64]
+        ramp = np.stack([4 * x, 4 * y, 2 * (x + y)], 2).astype(np.uint8)
+        tensor = self.preprocess(Image.fromarray(ramp)).float()
+        return f"{tuple(tensor.shape)} " + " ".join(f"{value:.3f}" for value in tensor.mean((1, 2)).tolist())
+
+    def unit_names(self, layer: str) -> tuple[str, ...]:
+        """Return the names of a layer's units, empty where they have none."""
+        table: Mapping[str, tuple[str, ...]] = getattr(self.module, "unit_names", None) or {}
+        return tuple(table.get(layer, ()))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer whose units can be studied.
+
+    Attributes
+    ----------
+    name : str
+        Dotted module path.
+    units : int
+        Number of channels, or of elements of a vector.
+    height, width : int
+        Size of a unit's map; 1 and 1 for a vector.
+    spatial : bool
+        Whether its units have maps.
+    """
+
+    name: str
+    units: int
+    height: int
+    width: int
+    spatial: bool
+
+    def unit(self, index: int) -> Unit:
+        """Return one of its units; raises UnitOutOfRange."""
+        return unit_of((self.units, self.height, self.width), index, self.name, spatial=self.spatial)
+
+
+def load_model(name: str) -> Model:
+    """Build a model by name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `MODELS`, or ``"package.module:builder"``.
+
+    Raises
+    ------
+    UnknownName
+        Listing near matches.
+    """
+    module, preprocess = names.find("model", name, MODELS)()
+    return Model(name, module.eval().requires_grad_(False).to(memory_format=torch.channels_last), preprocess)
+
+
+def batches(model: Model, images: Iterable[Image.Image]) -> Iterator[Tensor]:
+    """Preprocess pictures into channels-last batches (N, 3, H, W) of one size each, N by the number of pixels."""
+    group: list[Tensor] = []
+    for image in images:
+        tensor = model.preprocess(image)
+        if group and (tensor.shape != group[0].shape or (len(group) + 1) * tensor[0].numel() > _PIXELS):
+            yield torch.stack(group).contiguous(memory_format=torch.channels_last)
+            group = []
+        group.append(tensor)
+    if group:
+        yield torch.stack(group).contiguous(memory_format=torch.channels_last)
+
+
+def _shape(name: str, output: Tensor) -> Layer:
+    view = positions(output)
+    return Layer(name, view.shape[3], view.shape[1], view.shape[2], spatial=output.ndim == 4)
+
+
+def layer_of(model: Model, layer: str, probe: Image.Image) -> Layer:
+    """Measure one layer with a forward pass of a picture.
+
+    Raises
+    ------
+    UnknownName, UsageError
+        For a layer that does not exist, is never called, or gives something else than units.
+    """
+    tracing.submodule(model.module, layer, model.name)
+    (batch,) = batches(model, [probe])
+    return tracing.watch(model.module, {layer: lambda output: _shape(layer, output)}, batch)[layer]
+
+
+def layers(model: Model, probe: Image.Image) -> list[Layer]:
+    """List every layer whose units can be studied, in the order of the forward pass.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    probe : PIL.Image.Image
+        A picture of the size that the model is used with.
+    """
+    seen: dict[str, Layer] = {}
+    handles = []
+
+    def hook_for(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _arguments: object, output: object) -> None:
+            tensor = tracing.first_tensor(output)
+            if tensor is not None and tensor.ndim in (2, 4):
+                seen.setdefault(name, _shape(name, tensor))
+
+        return hook
+
+    (batch,) = batches(model, [probe])
+    try:
+        for name, module in model.module.named_modules():
+            if name:
+                handles.append(module.register_forward_hook(hook_for(name)))
+        with torch.inference_mode():
+            model.module(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(seen.values())
+
+
+def unit_number(model: Model, layer: Layer, unit: int | str) -> int:
+    """Return a unit's number from its number or name.
+
+    Raises
+    ------
+    UnknownName
+        For a name that the layer does not have.
+    UnitOutOfRange
+        For a number that it does not have.
+    BadCall
+        For anything else.
+    """
+    if isinstance(unit, str) and not unit.strip().lstrip("-").isdigit():
+        known = model.unit_names(layer.name)
+        if not known:
+            raise UsageError(f"the units of {layer.name} have no names; give a number from 0 to {layer.units - 1}")
+        if unit not in known:
+            raise UnknownName(f"unit of {layer.name}", unit, known)
+        return known.index(unit)
+    if isinstance(unit, bool) or not isinstance(unit, (int, str, np.integer)):
+        raise BadCall(f"a unit is a number from 0 to {layer.units - 1}, not {unit!r}")
+    return layer.unit(int(unit)).index

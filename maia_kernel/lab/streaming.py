@@ -1,0 +1,219 @@
+"""Owns statistics of all units of a layer over a stream of batches, in memory that does not grow with the stream.
+
+Two of them: the largest activations with the numbers of their images (`Best`), and an upper quantile over positions
+(`Tail`). Both are as good as free beside the forward pass: `Best` merges rarely, and `Tail` looks only at values that
+can still matter. The total number of values is known in advance; once enough values above some edge were counted, the
+quantile lies above that edge for certain, and everything below it needs no counting any more.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Best", "Tail"]
+
+_BUFFER = 512  # activations per unit that wait for the next merge
+_BINS = 512
+_SMALLEST = -100  # exponent of the narrowest bin; far from float32's denormals
+_DENSE = 1 / 12  # above this share of interesting values, counting all of them is cheaper than picking them out
+_EVERY = 4  # updates between two looks at how far the floor can be raised
+
+_Floats = np.ndarray[Any, np.dtype[np.float32]]
+_Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Best:
+    """The k largest activations of every unit; of equal ones, those of the lowest image numbers.
+
+    Parameters
+    ----------
+    units : int
+        Number of units.
+    k : int
+        How many to keep.
+    """
+
+    def __init__(self, units: int, k: int):
+        self._k = k
+        self._keys = torch.empty((units, 0), dtype=torch.int64)
+        self._waiting = torch.empty((units, _BUFFER))
+        self._numbers = torch.empty(_BUFFER, dtype=torch.int64)
+        self._filled = 0
+
+    def update(self, first: int, activations: Tensor) -> None:
+        """Take activations (N, units) of the images numbered ``first`` to ``first + N - 1``."""
+        done = 0
+        while done < len(activations):
+            if self._filled == _BUFFER:
+                self._merge()
+            part = min(_BUFFER - self._filled, len(activations) - done)
+            place = slice(self._filled, self._filled + part)
+            self._waiting[:, place] = activations[done : done + part].T
+            self._numbers[place] = torch.arange(first + done, first + done + part)
+            self._filled += part
+            done += part
+
+    def _merge(self) -> None:
+        # One 64-bit key orders by activation, then by falling image number: the float's bits in an order-preserving
+        # form above, the number's complement below. Adding 0.0 turns -0.0, whose bits are smaller, into 0.0.
+        bits = (self._waiting[:, : self._filled] + 0.0).view(torch.int32)
+        bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+        new = (bits.long() << 32) | (0xFFFFFFFF - self._numbers[: self._filled])
+        keys = torch.cat([self._keys, new], 1)
+        self._keys = keys.topk(min(self._k, keys.shape[1]), dim=1).values
+        self._filled = 0
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        """Return activations (units, k), largest first, and image numbers (units, k), int32."""
+        if self._filled:
+            self._merge()
+        bits = (self._keys >> 32).int()
+        bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+        return bits.view(torch.float32).clone(), (0xFFFFFFFF - (self._keys & 0xFFFFFFFF)).int()
+
+
+class Tail:
+    """An upper quantile of every unit over all positions of all images, by a histogram of its upper tail.
+
+    The quantile of n values is their ``ceil(quantile * n)``-th smallest. It is exact when it equals the smallest value
+    of all (a unit that is silent nearly everywhere). Otherwise the result lies in the same bin as the true value, and
+    its error is below the width of a bin: **1/255 of the range** (largest minus smallest value of the unit). Bins
+    are ``(i w, (i + 1) w]`` with w a power of two that doubles as the range grows, so that merging them is exact.
+
+    Parameters
+    ----------
+    units : int
+        Number of units.
+    total : int
+        How many values each unit will get in all; more than come is allowed, and only makes the search slower.
+    quantile : float
+        Between 0 and 1.
+    """
+
+    def __init__(self, units: int, total: int, quantile: float):
+        self._quantile = quantile
+        self._need = total - _rank(quantile, total) + 1  # this many of the largest values decide the quantile
+        self._seen = 0
+        self._updates = 0
+        self._share = 1.0
+        self._counts: _Ints = np.zeros((units, _BINS), np.int64)
+        self._exponent: _Ints = np.full(units, _SMALLEST, np.int64)
+        self._start: _Ints = np.zeros(units, np.int64)  # number of the first bin
+        self._floor: _Floats = np.full(units, np.inf, np.float32)  # values up to it are not in the bins
+        self._top: _Floats = np.full(units, -np.inf, np.float32)
+        self._sealed = np.zeros(units, bool)  # the quantile lies above the floor for certain
+
+    def update(self, values: Tensor) -> Tensor:
+        """Take values (N, h, w, units), finite; returns the maxima (N, units) over positions, a by-product."""
+        rows = values.amax(2)
+        tops = rows.amax(1)
+        top = tops.amax(0).numpy()
+        if not np.isfinite(top).all():
+            return tops
+        low = self._floor if self._sealed.all() else values.amin((0, 1, 2)).numpy()
+        self._grow(low, top)
+        flat = values.reshape(-1, values.shape[3]).numpy()
+        (self._count_all if self._share > _DENSE else self._count_some)(flat, rows, values.shape[2])
+        self._seen += len(flat)
+        self._updates += 1
+        if self._updates % _EVERY == 0:
+            self._raise_floor()
+        return tops
+
+    def thresholds(self) -> _Floats:
+        """Return the quantile of every unit, float32."""
+        need = self._seen - _rank(self._quantile, self._seen) + 1
+        above = np.cumsum(self._counts[:, ::-1], 1)[:, ::-1]  # values in each bin and those over it
+        last = (above >= need).sum(1) - 1  # the bin that holds the value; -1: at the floor, the smallest value of all
+        row = np.arange(len(last))
+        inside = self._counts[row, last]
+        part = (above[row, last] - need + 1) / np.maximum(inside, 1)
+        exact = np.ldexp(self._start + last + part, self._exponent)
+        lowest = np.maximum(exact, self._floor)
+        return np.where(last < 0, self._floor, np.minimum(lowest, self._top)).astype(np.float32)
+
+    def _grow(self, low: _Floats, top: _Floats) -> None:
+        """Make the bins of every unit reach from its smallest to its largest value."""
+        if not self._seen:
+            self._floor[:] = low
+        self._top = np.maximum(self._top, top)
+        fallen = ~self._sealed & (low < self._floor)
+        floor = np.where(fallen, low, self._floor)
+        span = np.maximum(self._top.astype(float) - floor, 0.0)
+        size = np.maximum(np.abs(self._top), np.abs(floor)).astype(float)
+        # Bins finer than floats can tell apart would need numbers beyond 2**22, where float arithmetic is inexact.
+        width = np.maximum(span / (_BINS - 2), size * 2.0**-22)
+        needed = np.ceil(np.log2(np.maximum(width, 2.0**_SMALLEST))).astype(np.int64)
+        exponent = np.maximum(self._exponent, needed)
+        wider = exponent - self._exponent
+        start = self._start >> wider
+        start = np.where(fallen | (self._seen == 0), np.floor(np.ldexp(floor, -exponent)).astype(np.int64), start)
+        if not (wider.any() or fallen.any() or self._seen == 0):
+            return
+        bins = ((self._start[:, None] + np.arange(_BINS)) >> wider[:, None]) - start[:, None]
+        self._counts = self._spread(np.clip(bins, 0, _BINS - 1), self._counts)  # only empty bins fall outside
+        for unit in np.flatnonzero(fallen):  # what had been the smallest value so far is one no more
+            below = self._seen - int(self._counts[unit].sum())
+            place = math.ceil(math.ldexp(float(self._floor[unit]), -int(exponent[unit]))) - 1 - int(start[unit])
+            self._counts[unit, place] += below
+        self._exponent, self._start, self._floor = exponent, start, floor.astype(np.float32)
+
+    def _spread(self, bins: _Ints, counts: _Ints) -> _Ints:
+        """Add counts (units, bins) into the bins of the same unit that are named."""
+        units = len(counts)
+        flat = (np.arange(units)[:, None] * _BINS + bins).ravel()
+        total = np.bincount(flat, weights=counts.ravel(), minlength=units * _BINS)  # floats are exact up to 2**53
+        return total.astype(np.int64).reshape(units, _BINS)
+
+    def _offsets(self) -> tuple[_Floats, _Ints]:
+        """Return per unit the inverse width of its bins, and what turns a bin's number into its place in the counts."""
+        inverse = np.ldexp(np.ones(len(self._start)), -self._exponent).astype(np.float32)
+        return inverse, np.arange(len(self._start)) * _BINS - 1 - self._start
+
+    def _count_all(self, flat: _Floats, rows: Tensor, width: int) -> None:
+        """Count every value (positions, units) above the floor."""
+        inverse, offset = self._offsets()
+        place = np.ceil(flat * inverse).astype(np.int64)
+        place += offset
+        place[flat <= self._floor] = self._counts.size  # one further bin, thrown away
+        counted = np.bincount(place.ravel(), minlength=self._counts.size + 1)[:-1]
+        self._counts += counted.reshape(self._counts.shape)
+        self._share = float(counted.sum()) / flat.size
+
+    def _count_some(self, flat: _Floats, rows: Tensor, width: int) -> None:
+        """Count the same values, looking only into those rows of maps whose maximum is above the floor."""
+        inverse, offset = self._offsets()
+        units = flat.shape[1]
+        hot = np.flatnonzero(rows.numpy() > self._floor)
+        row, unit = np.divmod(hot, units)
+        values = flat.reshape(-1)[(row * (width * units) + unit)[:, None] + np.arange(width) * units]
+        picked = values > self._floor[unit][:, None]
+        value, unit = values[picked], np.broadcast_to(unit[:, None], values.shape)[picked]
+        place = np.ceil(value * inverse[unit]).astype(np.int64) + offset[unit]
+        np.add.at(self._counts.reshape(-1), place, 1)
+        self._share = len(value) / flat.size
+
+    def _raise_floor(self) -> None:
+        """Raise every floor to the highest edge that has enough values above it."""
+        above = np.cumsum(self._counts[:, ::-1], 1)[:, ::-1]
+        steps = np.maximum((above >= self._need).sum(1) - 1, 0)
+        self._sealed |= above[:, 0] >= self._need
+        moved = np.flatnonzero(steps)
+        if not len(moved):
+            return
+        bins = np.arange(_BINS) + steps[moved][:, None]
+        kept = np.take_along_axis(self._counts[moved], np.minimum(bins, _BINS - 1), 1)
+        self._counts[moved] = np.where(bins < _BINS, kept, 0)
+        self._start += steps
+        edge = np.ldexp(self._start.astype(float), self._exponent).astype(np.float32)
+        self._floor = np.where(steps > 0, np.maximum(self._floor, edge), self._floor)
+
+
+def _rank(quantile: float, count: int) -> int:
+    """Return which smallest value is the quantile, from 1; robust against 0.99 * 700 being a hair above 693."""
+    return max(1, math.ceil(quantile * count - 1e-9 * count))
