@@ -23,6 +23,7 @@ _TEMPORARY = re.compile(
     _START + r"(?:/private)?(?:/var/folders/[^/\s]+/[^/\s]+/T|/var/tmp|/tmp)(?:/tmp[a-z0-9_]{8}(?![\w.-]))?(?![\w.+-])"
 )
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,16}\b")
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _ANSI = re.compile(
@@ -53,6 +54,13 @@ def scrub(text: str, roots: Mapping[str, str] | None = None) -> str:
     """
     if not text.isascii():
         text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    if "\x1b[" not in text:
+        return _scrub(text, roots)
+    # IPython colours paths: what stands between two colours is looked at by itself.
+    return "".join(piece if piece.startswith("\x1b[") else _scrub(piece, roots) for piece in _COLOUR.split(text))
+
+
+def _scrub(text: str, roots: Mapping[str, str] | None) -> str:
     if "-packages" in text:
         text = _LIBRARY.sub(r"\1", text)
     if "python3." in text:
