@@ -1,0 +1,108 @@
+"""What the conversation has shown so far: read from the printed lines of earlier cells, and from nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from maia_kernel.driver.messages import Message
+
+Words = frozenset[str]
+
+_FAMILY = re.compile(r"^  (\w+): (\w+(?:, \w+)+)$", re.MULTILINE)
+_ACTIVATION = re.compile(r"^exemplar (\d+): activation (-?[\d.]+)$", re.MULTILINE)
+_DESCRIPTION = re.compile(r"^exemplar (\d+): (?!activation )(.+)$", re.MULTILINE)
+_SCREENED = re.compile(r"^ *(-?\d+\.\d+) +(an? .+|empty .+)$", re.MULTILINE)
+_ROW = re.compile(r"^(\S.*?) +(\d+) +(-?\d+\.\d+) +(-?\d+\.\d+|nan) +(-?\d+\.\d+) +(-?\d+\.\d+)$", re.MULTILINE)
+_HEADING = re.compile(r"^### Experiment: (\w+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One condition as ``tools.measure`` printed it: its size, mean and standard deviation, and the turn it ran in."""
+
+    n: int
+    mean: float
+    sd: float
+    turn: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that was read.
+
+    Attributes
+    ----------
+    vocabulary : mapping
+        Family -> the words that the generator can draw; empty for an open generator.
+    exemplars : tuple
+        ``(activation, words of the blind description)``, strongest first.
+    screen : tuple
+        ``(activation, words of the prompt)`` of pictures whose every attribute was set.
+    rows : mapping
+        Name of a condition -> what was measured last.
+    tried : Counter
+        How often each experiment has been written.
+    turns : mapping
+        Experiment -> the turn that it was written in last.
+    """
+
+    vocabulary: Mapping[str, tuple[str, ...]]
+    exemplars: tuple[tuple[float, Words], ...] = ()
+    screen: tuple[tuple[float, Words], ...] = ()
+    rows: Mapping[str, Row] = field(default_factory=dict)
+    tried: Counter[str] = field(default_factory=Counter)
+    turns: Mapping[str, int] = field(default_factory=dict)
+
+    def family(self, word: str) -> str:
+        """The family that a word belongs to."""
+        return next(family for family, words in self.vocabulary.items() if word in words)
+
+
+def read(messages: Sequence[Message]) -> Evidence:
+    """Read a conversation."""
+    vocabulary = _vocabulary(messages)
+    known = {word for words in vocabulary.values() for word in words}
+    activations: dict[int, float] = {}
+    described: dict[int, Words] = {}
+    screen: list[tuple[float, Words]] = []
+    rows: dict[str, Row] = {}
+    tried: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    turn = 0
+    for message in messages:
+        if message.role == "assistant":
+            turn += 1
+            for name in _HEADING.findall(message.text):
+                tried[name] += 1
+                turns[name] = turn
+        elif message.role == "user":
+            text = message.text
+            activations |= {int(rank): float(value) for rank, value in _ACTIVATION.findall(text)}
+            described |= {int(rank): _words(line, known) for rank, line in _DESCRIPTION.findall(text)}
+            screen += [(float(value), _words(prompt, known)) for value, prompt in _SCREENED.findall(text)]
+            rows |= {row[0]: Row(int(row[1]), float(row[2]), _number(row[3]), turn) for row in _ROW.findall(text)}
+    ranks = sorted(activations.keys() & described.keys())
+    exemplars = tuple((activations[rank], described[rank]) for rank in ranks)
+    return Evidence(vocabulary, exemplars, tuple(screen), rows, tried, turns)
+
+
+def _vocabulary(messages: Sequence[Message]) -> dict[str, tuple[str, ...]]:
+    """The lines by which ``load`` says what a closed generator can draw."""
+    for message in messages:
+        _, marker, rest = message.text.partition("the generator draws only these words:\n")
+        if marker and message.role == "user":
+            return {family: tuple(words.split(", ")) for family, words in _FAMILY.findall(rest)}
+    return {}
+
+
+def _words(text: str, known: set[str]) -> Words:
+    """The vocabulary's words in a text; one that the describer is unsure of does not count."""
+    sure = re.sub(r"\bperhaps \w+", "", text)
+    return frozenset(re.findall(r"[a-z]+", sure.lower())) & known
+
+
+def _number(text: str) -> float:
+    return 0.0 if text == "nan" else float(text)

@@ -1,0 +1,203 @@
+"""The experimenter's replies: what it saw, its hypotheses, what comes next and why, or the final answer."""
+
+from __future__ import annotations
+
+from maia_kernel.driver.cells import fence
+from maia_kernel.driver.offline import experiments, phrases, reasoning
+from maia_kernel.driver.offline.evidence import Evidence, Row, Words
+from maia_kernel.driver.offline.reasoning import CONTROL, Plan
+
+_WHY = {
+    "exemplars": (
+        "exemplars and blind descriptions",
+        "I begin with the pictures of the dataset that excite the unit most, and have them described by somebody who "
+        "knows no hypothesis. They show what goes together with high activation, not yet what causes it.",
+    ),
+    "screen": (
+        "screen of every word at once",
+        "Exemplars confound: what is frequent, or frequently together, looks important. So I draw pictures in which "
+        "every attribute varies independently and in balance, and compare each word's pictures with all others.",
+    ),
+    "probes": (
+        "probes of single words",
+        "Each word that stands out gets pictures of its own, everything else left to chance, against a control without "
+        "any of them.",
+    ),
+    "pairs": (
+        "pairs, as a factorial",
+        "Words that go together among the exemplars may be needed together (AND), or one may only accompany the other. "
+        "Each pair is drawn with both words, with each alone, and with neither.",
+    ),
+    "residual": (
+        "residual exemplars",
+        "Some strong exemplars hold none of what I have found. What they have in common may be a second, unrelated "
+        "concept (OR), so I probe it alone.",
+    ),
+    "edits": (
+        "edits of one word at a time",
+        "If a word matters, taking it out of a picture and leaving all else as it is must lower the activation. This "
+        "is the test that could refute what I hold now.",
+    ),
+}
+
+
+def write(seen: Evidence, plan: Plan) -> str:
+    """The reply for a plan."""
+    if plan.kind == "conclusion":
+        return _conclusion(seen, list(plan.hypotheses))
+    title, why = _WHY[plan.kind]
+    parts = [f"### Experiment: {title}"]
+    if observed := _observed(seen):
+        parts.append(f"**What I saw.** {observed}")
+    parts.append(f"**Hypotheses**\n\n{_hypotheses(seen)}")
+    parts += [f"**Next.** {why}", fence(experiments.code(seen, plan))]
+    return "\n\n".join(parts)
+
+
+def _observed(seen: Evidence) -> str:
+    """The last thing that was learnt, in a sentence or two."""
+    if seen.tried["edits"] or seen.tried["residual"] or seen.tried["pairs"] or seen.tried["probes"]:
+        found = [
+            f"{phrases.label(seen, one)} ({_effect(seen, seen.rows.get(reasoning.name(one)))})"
+            for one in reasoning.accepted(seen)
+        ]
+        if not found:
+            return "No single word brings the activation near to that of the exemplars."
+        rest = len(reasoning.unexplained(seen))
+        return f"What holds so far: {'; '.join(found)}. {rest} of {len(seen.exemplars)} exemplars hold none of it."
+    if seen.screen:
+        effects = reasoning.main_effects(seen)
+        best = sorted(effects, key=effects.__getitem__, reverse=True)[:4]
+        return (
+            "In the screen the words with the largest effects, in standard errors, are "
+            + phrases.enumerated([f"{word} ({effects[word]:+.1f})" for word in best])
+            + "."
+        )
+    if seen.exemplars:
+        counts = {
+            word: sum(word in words for _, words in seen.exemplars)
+            for words in seen.vocabulary.values()
+            for word in words
+        }
+        best = sorted(counts, key=counts.__getitem__, reverse=True)[:5]
+        return (
+            f"In the blind descriptions of the {len(seen.exemplars)} exemplars the most frequent words are "
+            + phrases.enumerated([f"{word} ({counts[word]})" for word in best])
+            + "."
+        )
+    return ""
+
+
+def _hypotheses(seen: Evidence) -> str:
+    """A numbered list of what may be true, with what speaks for or against it."""
+    if not seen.exemplars and not seen.screen:
+        kinds = phrases.enumerated(list(seen.vocabulary), "or")
+        return (
+            f"1. The unit responds to one word of one kind ({kinds}).\n"
+            "2. It responds to several, each by itself (OR).\n"
+            "3. It needs two of them together (AND).\n"
+            "4. Nothing in my vocabulary explains it."
+        )
+    lines = [_standing(seen, frozenset((word,))) for word in reasoning.candidates(seen)[:5]]
+    lines += [_standing(seen, pair) for pair in reasoning.pairs(seen)[:2]]
+    lines.append("Nothing in my vocabulary explains it.")
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1))
+
+
+def _standing(seen: Evidence, hypothesis: Words) -> str:
+    row = seen.rows.get(reasoning.name(hypothesis))
+    label = phrases.label(seen, hypothesis)
+    if row is None:
+        together = sum(hypothesis <= words for _, words in seen.exemplars)
+        return f"{label}: open; in {together} of {len(seen.exemplars)} exemplars"
+    verdict = "holds" if any(hypothesis <= one for one in reasoning.accepted(seen)) else "does not suffice"
+    return f"{label}: {verdict}; {_effect(seen, row)}"
+
+
+def _effect(seen: Evidence, row: Row | None) -> str:
+    """A condition against the control, with its interval and its share of the exemplars' activation."""
+    if row is None:
+        return "not measured"
+    difference, low, high = reasoning.contrast(row, seen.rows.get(CONTROL))
+    share = f"{reasoning.share(seen, row):.0%} of the way to the exemplars"
+    return f"{difference:+.2f} [{low:.2f}, {high:.2f}] over the control, {share}"
+
+
+def _conclusion(seen: Evidence, found: list[Words]) -> str:
+    rules = "(Rules, closed vocabulary, no language model.)"
+    if not seen.vocabulary:
+        return (
+            "The generator does not say which words it can draw; without a closed vocabulary I have no hypotheses.\n\n"
+            f"[DESCRIPTION]: Not investigated: the offline experimenter needs a closed vocabulary. {rules}\n\n"
+            "[LABEL 1]: no explanation found"
+        )
+    if not found:
+        return "\n\n".join(
+            [
+                "I have no hypothesis left that the measurements support.",
+                "[DESCRIPTION]: No word or pair of words in my vocabulary explains this unit. "
+                f"{_ruled_out(seen, found)} {rules}",
+                f"[LABEL 1]: no explanation found{_turns(seen, ('screen', 'probes', 'pairs', 'edits'))}",
+            ]
+        )
+    texts = [phrases.label(seen, one) for one in found]
+    held = len([words for _, words in seen.exemplars if any(one <= words for one in found)])
+    sentences = [f"The unit responds to {' OR '.join(texts)}."]
+    sentences += [_support(seen, one) for one in found]
+    sentences.append(f"{held} of {len(seen.exemplars)} exemplars hold at least one of them.")
+    labels = [
+        f"[LABEL {number}]: {text}{_turns(seen, _evidence_for(seen, one))}"
+        for number, (text, one) in enumerate(zip(texts, found, strict=True), start=1)
+    ]
+    return "\n\n".join(
+        [
+            "### Conclusion\n\nThe experiments agree; further ones of mine would not change it.",
+            f"[DESCRIPTION]: {' '.join(sentences)} {_ruled_out(seen, found)} {rules}",
+            *labels,
+        ]
+    )
+
+
+def _support(seen: Evidence, hypothesis: Words) -> str:
+    row = seen.rows.get(reasoning.name(hypothesis))
+    text = f"{phrases.label(seen, hypothesis).capitalize()}: {_effect(seen, row)}"
+    start = seen.rows.get(reasoning.drawn(hypothesis))
+    for word in sorted(hypothesis):
+        after = seen.rows.get(reasoning.changed(hypothesis, word))
+        if start and after:
+            difference, low, high = reasoning.contrast(after, start)
+            text += f"; with {word} edited away {difference:+.2f} [{low:.2f}, {high:.2f}]"
+    return text + "."
+
+
+def _ruled_out(seen: Evidence, found: list[Words]) -> str:
+    """The words and pairs that were measured and do not hold."""
+    used = {word for one in found for word in one}
+    measured = [
+        frozenset((word,))
+        for words in seen.vocabulary.values()
+        for word in words
+        if word in seen.rows and word not in used
+    ]
+    measured += [pair for pair in reasoning.pairs(seen) if reasoning.name(pair) in seen.rows and pair not in found]
+    if not measured:
+        return ""
+    listed = [
+        f"{phrases.label(seen, one)} ({reasoning.share(seen, seen.rows[reasoning.name(one)]):.0%})" for one in measured
+    ]
+    return f"Ruled out, with the share of the exemplars' activation that they reach: {phrases.enumerated(listed)}."
+
+
+def _evidence_for(seen: Evidence, hypothesis: Words) -> tuple[str, ...]:
+    probed = "pairs" if len(hypothesis) > 1 else "probes"
+    row = seen.rows.get(reasoning.name(hypothesis))
+    if row and row.turn == seen.turns.get("residual"):
+        probed = "residual"
+    return (probed, "edits") if reasoning.drawn(hypothesis) in seen.rows else (probed,)
+
+
+def _turns(seen: Evidence, kinds: tuple[str, ...]) -> str:
+    turns = sorted({seen.turns[kind] for kind in kinds if kind in seen.turns})
+    if not turns:
+        return ""
+    return f" (turn{'s' if len(turns) > 1 else ''} {', '.join(map(str, turns))})"
