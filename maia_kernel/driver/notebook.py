@@ -81,7 +81,7 @@ class Investigation:
             raise NotebookError(f"{path} is of nbformat {data['nbformat']}; save it as version 4 in Jupyter first")
         if data.get("nbformat_minor", 0) < 5:
             data = nbformat.v4.upgrade(nbformat.from_dict(data), 4, data.get("nbformat_minor", 0))
-        _check_ids(path, data["cells"])
+        _settle_ids(path, data["cells"])
         try:
             nbformat.validate(data)
         except nbformat.ValidationError as error:
@@ -269,8 +269,10 @@ def _copy(nb: NotebookNode) -> NotebookNode:
     return [_copy(value) for value in nb] if isinstance(nb, list) else nb
 
 
-def _check_ids(path: Path, cells: list[Any]) -> None:
-    ids = [cell.get("id") for cell in cells if isinstance(cell, dict)]
-    double = next((i for i in ids if i is not None and ids.count(i) > 1), None)
-    if double:
-        raise NotebookError(f"{path} has two cells with the id {double}; give one of them another")
+def _settle_ids(path: Path, cells: list[Any]) -> None:
+    """Give ids to cells that lack one (writers that claim 4.5 forget them), and refuse two cells with the same."""
+    seen = set()
+    for cell in cells:
+        if isinstance(cell, dict) and cell.setdefault("id", uuid4().hex[:8]) in seen:
+            raise NotebookError(f"{path} has two cells with the id {cell['id']}; give one of them another")
+        seen.add(cell["id"] if isinstance(cell, dict) else None)
