@@ -82,7 +82,7 @@ FILLERS = _set(
     "of is are be that which it its there some to as has have having photo photograph picture image scene drawing "
     "painting render rendering illustration view background backgrounds ground light lighting shaped sized textured "
     "patterned showing shows containing standing lying placed only just single exactly set time them made from very "
-    "they this any floor scattered different"
+    "they this any floor scattered different everything sky should"
 )
 NUMBERS = {
     "one": 1,

@@ -60,24 +60,30 @@ def _paint(canvas: Floats, thing: Thing, light: str) -> None:
     distance = _distances(thing.shape, radius, u, v)
     dx, dy = SHADOW[0], SHADOW[1]
     cast = _distances(thing.shape, radius, u - (cos * dx + sin * dy), v - (cos * dy - sin * dx))
-    part *= (1 - SHADOW[2] * np.clip(0.5 - cast / 2.0, 0, 1))[..., None]
+    part *= (1 - SHADOW[2] * _cover(0.5 - cast / 2))[..., None]
 
     base, pattern, rim = _palette(thing.colour, light)
     fill = (
         base if thing.texture == "plain" else base + _pattern(thing.texture, radius, u, v)[..., None] * (pattern - base)
     )
-    part += np.clip(0.5 - distance, 0, 1)[..., None] * (rim - part)
-    part += np.clip(0.5 - RIM - distance, 0, 1)[..., None] * (fill - part)
+    part += _cover(0.5 - distance)[..., None] * (rim - part)
+    part += _cover(0.5 - RIM - distance)[..., None] * (fill - part)
 
 
 def _distances(shape: str, radius: float, u: Floats, v: Floats) -> Floats:
-    """Signed distances in pixels, looked up; points beyond the table are clipped to its edge, which is outside."""
-    per_pixel = (shapes.STEPS - 1) / (2 * shapes.REACH * radius)
-    middle = (shapes.STEPS - 1) / 2 + 0.5
-    column = np.clip(u * per_pixel + middle, 0, shapes.STEPS - 1).astype(np.intp)
-    row = np.clip(v * per_pixel + middle, 0, shapes.STEPS - 1).astype(np.intp)
-    found: Floats = shapes.table(shape).ravel()[row * shapes.STEPS + column] * radius
+    """Signed distances in pixels, looked up; the table reaches beyond every point of an object's box."""
+    per_pixel = shapes.STEPS / (2 * shapes.REACH * radius)
+    middle = shapes.STEPS / 2
+    column = (u * per_pixel + middle).astype(np.int32)
+    row = (v * per_pixel + middle).astype(np.int32)
+    found: Floats = shapes.table(shape).take(row * shapes.STEPS + column) * radius
     return found
+
+
+def _cover(share: Floats) -> Floats:
+    """Clip to 0 to 1; half the time of ``np.clip`` on arrays as small as these."""
+    covered: Floats = np.minimum(np.maximum(share, 0), 1)
+    return covered
 
 
 def _pattern(texture: str, radius: float, u: Floats, v: Floats) -> Floats:
@@ -92,8 +98,7 @@ def _pattern(texture: str, radius: float, u: Floats, v: Floats) -> Floats:
     else:
         cell = 2.2 + 0.16 * radius
         inside = cell / math.pi * 1.8 * np.sin(math.pi / cell * u) * np.sin(math.pi / cell * v)
-    tone: Floats = np.clip(0.5 + inside, 0, 1)
-    return tone
+    return _cover(0.5 + inside)
 
 
 @cache

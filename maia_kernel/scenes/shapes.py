@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from maia_kernel.errors import UnknownName
 
-REACH = 1.4  # radii; what lies beyond is surely outside
-STEPS = 256  # grid points along a side: 0.15 pixels for the largest object
+REACH = 2.4  # radii; holds every point that the renderer may ask for: corners of a small object's box and its shadow
+STEPS = 448  # grid points along a side: 0.15 pixels for the largest object
 
 Floats = NDArray[np.floating[Any]]
 
@@ -32,7 +32,7 @@ def table(shape: str) -> Floats:
     """
     if shape not in _OUTLINES:
         raise UnknownName("shape", shape, _OUTLINES)
-    axis = np.linspace(-REACH, REACH, STEPS)
+    axis = (np.arange(STEPS) + 0.5) * (2 * REACH / STEPS) - REACH
     x, y = np.meshgrid(axis, axis)
     distance: Floats = _OUTLINES[shape](x, y).astype(np.float32)
     distance.setflags(write=False)

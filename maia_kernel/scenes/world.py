@@ -11,12 +11,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from maia_kernel.lab.images import remember
-from maia_kernel.scenes import language, render
+from maia_kernel.lab.images import original_of, recall, remember
+from maia_kernel.scenes import edits, language, render
 from maia_kernel.scenes.scene import VOCABULARY, Scene, random_scene
 
 # What determines the pictures of this world; their bytes are its revision.
-_SOURCES = ("scene", "shapes", "materials", "render", "lexicon", "language")
+_PICTURES = ("scene", "shapes", "materials", "render")
+_WORDS = ("lexicon", "language")
 
 
 def _revision(*modules: str) -> str:
@@ -47,7 +48,7 @@ class Painter:
     grammar = language.GRAMMAR
 
     def __init__(self) -> None:
-        self.revision = _revision(*_SOURCES)
+        self.revision = _revision(*_PICTURES, *_WORDS)
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[tuple[Image.Image, tuple[str, ...]]]:
         """One image per prompt and seed.
@@ -72,13 +73,93 @@ class Painter:
         return drawn
 
 
+class Retoucher:
+    """Image and instruction to image: ``Retoucher().edit([image], ["replace the circle with a star"], [0])``.
+
+    Attributes
+    ----------
+    name, revision : str
+        "scenes", and a hash of the sources and of the weights that determine a picture.
+    grammar : str
+        How an instruction is written, with examples.
+    """
+
+    name = "scenes"
+    grammar = edits.GRAMMAR
+
+    def __init__(self) -> None:
+        from maia_kernel.scenes import perception
+
+        self.revision = f"{_revision(*_PICTURES, *_WORDS, 'edits', 'perception', 'captions')}-{perception.digest()[:8]}"
+
+    def edit(
+        self, images: Sequence[Image.Image], instructions: Sequence[str], seeds: Sequence[int]
+    ) -> list[tuple[Image.Image, tuple[str, ...]]]:
+        """One edited image per image, instruction and seed.
+
+        A picture that this world drew is drawn again with the one change. Of any other picture, or one that was
+        cropped or painted on, the scene is first read from the pixels, as a note then says. A masked picture is
+        edited in its original.
+
+        Returns
+        -------
+        list of (Image, tuple of str)
+            The very picture that was given where nothing matched, and notes on what did not.
+        """
+        return [self._edit(*one) for one in zip(images, instructions, seeds, strict=True)]
+
+    def _edit(self, image: Image.Image, instruction: str, seed: int) -> tuple[Image.Image, tuple[str, ...]]:
+        from maia_kernel.scenes import captions, perception
+
+        original = original_of(image)
+        scene = recall(original, "scene")
+        reading: tuple[str, ...] = ()
+        if not isinstance(scene, Scene):
+            scene = captions.scene_seen(perception.perceive([original])[0])
+            reading = (f"this picture was read from its pixels and drawn anew as '{language.text_of(scene)}'",)
+        edited, notes = edits.edit(scene, instruction, seed)
+        return (image, notes) if edited == scene else (_shown(edited), (*reading, *notes))
+
+
+class Captioner:
+    """Image to text, from pixels alone, by a network trained on other scenes.
+
+    Attributes
+    ----------
+    name, revision : str
+        "scenes", and a hash of the sources and of the weights.
+    """
+
+    name = "scenes"
+
+    def __init__(self) -> None:
+        from maia_kernel.scenes import perception
+
+        self.revision = f"{_revision('networks', 'perception', 'captions')}-{perception.digest()[:8]}"
+
+    def describe(self, images: Sequence[Image.Image]) -> list[str]:
+        """One line per image, "a large red striped circle and a small blue plain star on grass at night".
+
+        Of a masked picture only what is unmasked is described: its objects, or the background where no object is.
+        """
+        from maia_kernel.scenes import captions
+
+        return [captions.describe(view) for view in captions.views(images)]
+
+    def summarize(self, images: Sequence[Image.Image]) -> str:
+        """What the images have in common, after ``[COMMON]: ``."""
+        from maia_kernel.scenes import captions
+
+        return captions.summarize(captions.views(images))
+
+
 class Gallery:
     """The dataset: 4096 random scenes of one to three objects; no network was trained on any of them."""
 
     name = "scenes"
 
     def __init__(self) -> None:
-        self.revision = _revision("scene", "shapes", "materials", "render")
+        self.revision = _revision(*_PICTURES)
 
     def __len__(self) -> int:
         return 4096
