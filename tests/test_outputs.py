@@ -305,11 +305,12 @@ def test_long_text_takes_no_long_time(nasty: str):
     began = time.perf_counter()
     clean(stream(nasty))
     parts([stream(nasty)])
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 30, "quadratic would be minutes"
 
 
+PICTURE = encoded()
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec=None), max_size=30) | st.just(encoded()),
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec=None), max_size=30) | st.just(PICTURE),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
     max_leaves=6,
 )
@@ -326,7 +327,7 @@ MALFORMED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(MALFORMED | ANYTHING, max_size=3), st.booleans())
 def test_malformed_outputs_never_raise(outputs: list[Any], elided: bool):
     nodes = [NotebookNode(output) if isinstance(output, dict) else output for output in outputs]

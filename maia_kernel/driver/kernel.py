@@ -33,7 +33,7 @@ from maia_kernel.errors import KernelError
 # How long a wait for messages lasts before the process is asked whether it lives, s.
 TICK = 0.02
 # A cell that was interrupted and has not ended after this time loses its kernel, s.
-PATIENCE = 4.0
+PATIENCE = 5.0
 # The reply is there and the message that ends the outputs is not: zmq lost it under a flood. No longer than this, s.
 SILENCE = 4.0
 # Outputs are published at most this often, s; a callback may well write a file.
@@ -174,7 +174,7 @@ class Kernel:
         cell : NotebookNode
             An nbformat v4 code cell.
         timeout : float, optional
-            Seconds after which the cell is interrupted, and killed with its kernel 4 s later if that does not help.
+            Seconds after which the cell is interrupted, and killed with its kernel 5 s later if that does not help.
         on_output : callable, optional
             Called in this thread when the cell's outputs have changed, at most ten times a second.
 
