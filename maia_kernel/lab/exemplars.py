@@ -99,7 +99,7 @@ class Exemplars:
 def scan(
     module: nn.Module,
     names: Sequence[str],
-    inputs: Iterable[Tensor],
+    inputs: Callable[[], Iterable[Tensor]],
     total: int,
     *,
     kept: int = KEPT,
@@ -107,14 +107,17 @@ def scan(
 ) -> dict[str, Found]:
     """Search exemplars and quantiles of all units of several layers in one pass.
 
+    Pictures in an unlucky order (all that excite a unit come first) need a second pass for the layers concerned; see
+    `streaming.Tail`. Memory depends on the number of units, not on that of pictures.
+
     Parameters
     ----------
     module : torch.nn.Module
         The network.
     names : sequence of str
         Layers.
-    inputs : iterable of torch.Tensor
-        Batches (N, 3, H, W), in the order of the pictures.
+    inputs : callable
+        Returns the batches (N, 3, H, W), in the order of the pictures; called once per pass.
     total : int
         Number of pictures in all batches.
     kept : int
@@ -132,6 +135,23 @@ def scan(
     MaiaError
         When a layer gives values that are not finite.
     """
+    best, tails = _scan_once(module, names, inputs(), total, kept, progress, hopeful=True)
+    again = [name for name in names if not tails[name].certain]
+    if again:
+        tails |= _scan_once(module, again, inputs(), total, kept, progress, hopeful=False)[1]
+    return {name: Found(*best[name].result(), torch.from_numpy(tails[name].thresholds())) for name in names}
+
+
+def _scan_once(
+    module: nn.Module,
+    names: Sequence[str],
+    inputs: Iterable[Tensor],
+    total: int,
+    kept: int,
+    progress: Progress | None,
+    *,
+    hopeful: bool,
+) -> tuple[dict[str, Best], dict[str, Tail]]:
     best: dict[str, Best] = {}
     tails: dict[str, Tail] = {}
     done = 0
@@ -141,7 +161,8 @@ def scan(
             view = positions(output.float())
             if name not in best:
                 best[name] = Best(view.shape[3], kept)
-                tails[name] = Tail(view.shape[3], total * view.shape[1] * view.shape[2], QUANTILE)
+                values = total * view.shape[1] * view.shape[2]
+                tails[name] = Tail(view.shape[3], values, QUANTILE, hopeful=hopeful)
             tops = tails[name].update(view)
             if not bool(torch.isfinite(tops).all()):
                 raise MaiaError(
@@ -159,7 +180,7 @@ def scan(
             progress(done, total)
     if not done:
         raise UsageError("the dataset holds no pictures; exemplars need at least one")
-    return {name: Found(*best[name].result(), torch.from_numpy(tails[name].thresholds())) for name in names}
+    return best, tails
 
 
 def searched_layers(model: Model, layer: str | None, dataset: Dataset) -> list[str]:
@@ -216,8 +237,8 @@ def open_store(model: Model, dataset: Dataset, layer: str | None = None, progres
         held = _read(path, provenance)
         if held is not None:
             return held
-        inputs = batches(model, pictures(dataset))
-        found = scan(model.module, provenance["layers"], inputs, len(dataset), progress=progress)
+        layers_of_it, total = provenance["layers"], len(dataset)
+        found = scan(model.module, layers_of_it, lambda: batches(model, pictures(dataset)), total, progress=progress)
         store = Exemplars(provenance, found)
         with contextlib.suppress(OSError):
             _write(path, store)

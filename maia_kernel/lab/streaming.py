@@ -21,7 +21,8 @@ _BUFFER = 512  # activations per unit that wait for the next merge
 _BINS = 512
 _SMALLEST = -100  # exponent of the narrowest bin; far from float32's denormals
 _DENSE = 1 / 12  # above this share of interesting values, counting all of them is cheaper than picking them out
-_EVERY = 4  # updates between two looks at how far the floor can be raised
+_EVERY = 8  # updates between two looks at how far the floor can be raised (the first few look every time)
+_MARGIN = 4
 
 _Floats = np.ndarray[Any, np.dtype[np.float32]]
 _Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -90,14 +91,18 @@ class Tail:
     units : int
         Number of units.
     total : int
-        How many values each unit will get in all; more than come is allowed, and only makes the search slower.
+        How many values each unit will get in all, at most.
     quantile : float
         Between 0 and 1.
+    hopeful : bool
+        Drop what the share of images seen so far makes irrelevant with a margin of four, instead of what is irrelevant
+        for certain. Faster; on data in an unlucky order `certain` is False at the end, and a second pass is due.
     """
 
-    def __init__(self, units: int, total: int, quantile: float):
+    def __init__(self, units: int, total: int, quantile: float, *, hopeful: bool = True):
         self._quantile = quantile
-        self._need = total - _rank(quantile, total) + 1  # this many of the largest values decide the quantile
+        self._total = total
+        self._hopeful = hopeful
         self._seen = 0
         self._updates = 0
         self._share = 1.0
@@ -106,28 +111,37 @@ class Tail:
         self._start: _Ints = np.zeros(units, np.int64)  # number of the first bin
         self._floor: _Floats = np.full(units, np.inf, np.float32)  # values up to it are not in the bins
         self._top: _Floats = np.full(units, -np.inf, np.float32)
-        self._sealed = np.zeros(units, bool)  # the quantile lies above the floor for certain
+        self._sealed = np.zeros(units, bool)  # the floor is no longer the smallest value of all
 
     def update(self, values: Tensor) -> Tensor:
         """Take values (N, h, w, units), finite; returns the maxima (N, units) over positions, a by-product."""
-        rows = values.amax(2)
-        tops = rows.amax(1)
+        count, height, width, units = values.shape
+        part = next(size for size in (8, 7, 6, 5, 4, width) if width % size == 0)
+        parts = values.reshape(count, height * width // part, part, units).amax(2)
+        tops = parts.amax(1)
         top = tops.amax(0).numpy()
         if not np.isfinite(top).all():
             return tops
-        low = self._floor if self._sealed.all() else values.amin((0, 1, 2)).numpy()
-        self._grow(low, top)
-        flat = values.reshape(-1, values.shape[3]).numpy()
-        (self._count_all if self._share > _DENSE else self._count_some)(flat, rows, values.shape[2])
+        self._grow(self._lowest(values), top)
+        flat = values.reshape(-1, units).numpy()
+        if self._share > _DENSE:
+            self._count_all(flat)
+        else:
+            self._count_some(flat, parts.numpy(), part)
         self._seen += len(flat)
         self._updates += 1
-        if self._updates % _EVERY == 0:
+        if self._updates <= _EVERY or self._updates % _EVERY == 0:
             self._raise_floor()
         return tops
 
+    @property
+    def certain(self) -> bool:
+        """Whether every quantile is what `thresholds` says."""
+        return bool(((self._counts.sum(1) >= self._needed(self._seen)) | ~self._sealed).all())
+
     def thresholds(self) -> _Floats:
         """Return the quantile of every unit, float32."""
-        need = self._seen - _rank(self._quantile, self._seen) + 1
+        need = self._needed(self._seen)
         above = np.cumsum(self._counts[:, ::-1], 1)[:, ::-1]  # values in each bin and those over it
         last = (above >= need).sum(1) - 1  # the bin that holds the value; -1: at the floor, the smallest value of all
         row = np.arange(len(last))
@@ -136,6 +150,17 @@ class Tail:
         exact = np.ldexp(self._start + last + part, self._exponent)
         lowest = np.maximum(exact, self._floor)
         return np.where(last < 0, self._floor, np.minimum(lowest, self._top)).astype(np.float32)
+
+    def _needed(self, count: int) -> int:
+        """Return how many of the largest of ``count`` values decide the quantile."""
+        # The margin is against rounding: 0.99 * 700 may come out a hair above 693.
+        return count - max(1, math.ceil(self._quantile * count - 1e-9 * count)) + 1
+
+    def _lowest(self, values: Tensor) -> _Floats:
+        """Return the smallest value of each unit where that may lower a floor."""
+        if self._seen and (self._sealed.all() or float(values.min()) >= self._floor[~self._sealed].max()):
+            return self._floor
+        return np.asarray(values.amin((0, 1, 2)).numpy())
 
     def _grow(self, low: _Floats, top: _Floats) -> None:
         """Make the bins of every unit reach from its smallest to its largest value."""
@@ -153,29 +178,25 @@ class Tail:
         wider = exponent - self._exponent
         start = self._start >> wider
         start = np.where(fallen | (self._seen == 0), np.floor(np.ldexp(floor, -exponent)).astype(np.int64), start)
-        if not (wider.any() or fallen.any() or self._seen == 0):
-            return
-        bins = ((self._start[:, None] + np.arange(_BINS)) >> wider[:, None]) - start[:, None]
-        self._counts = self._spread(np.clip(bins, 0, _BINS - 1), self._counts)  # only empty bins fall outside
-        for unit in np.flatnonzero(fallen):  # what had been the smallest value so far is one no more
-            below = self._seen - int(self._counts[unit].sum())
-            place = math.ceil(math.ldexp(float(self._floor[unit]), -int(exponent[unit]))) - 1 - int(start[unit])
-            self._counts[unit, place] += below
+        moved = np.flatnonzero((wider > 0) | fallen)
+        if self._seen and len(moved):
+            bins = ((self._start[moved, None] + np.arange(_BINS)) >> wider[moved, None]) - start[moved, None]
+            bins = np.clip(bins, 0, _BINS - 1) + np.arange(len(moved))[:, None] * _BINS  # only empty ones fall outside
+            held = self._counts[moved]
+            spread = np.bincount(bins.ravel(), weights=held.ravel(), minlength=held.size)  # exact up to 2**53
+            self._counts[moved] = spread.reshape(held.shape).astype(np.int64)
+            for unit in np.flatnonzero(fallen):  # what had been the smallest value so far is one no more
+                below = self._seen - int(self._counts[unit].sum())
+                place = math.ceil(math.ldexp(float(self._floor[unit]), -int(exponent[unit]))) - 1 - int(start[unit])
+                self._counts[unit, place] += below
         self._exponent, self._start, self._floor = exponent, start, floor.astype(np.float32)
-
-    def _spread(self, bins: _Ints, counts: _Ints) -> _Ints:
-        """Add counts (units, bins) into the bins of the same unit that are named."""
-        units = len(counts)
-        flat = (np.arange(units)[:, None] * _BINS + bins).ravel()
-        total = np.bincount(flat, weights=counts.ravel(), minlength=units * _BINS)  # floats are exact up to 2**53
-        return total.astype(np.int64).reshape(units, _BINS)
 
     def _offsets(self) -> tuple[_Floats, _Ints]:
         """Return per unit the inverse width of its bins, and what turns a bin's number into its place in the counts."""
         inverse = np.ldexp(np.ones(len(self._start)), -self._exponent).astype(np.float32)
         return inverse, np.arange(len(self._start)) * _BINS - 1 - self._start
 
-    def _count_all(self, flat: _Floats, rows: Tensor, width: int) -> None:
+    def _count_all(self, flat: _Floats) -> None:
         """Count every value (positions, units) above the floor."""
         inverse, offset = self._offsets()
         place = np.ceil(flat * inverse).astype(np.int64)
@@ -185,24 +206,27 @@ class Tail:
         self._counts += counted.reshape(self._counts.shape)
         self._share = float(counted.sum()) / flat.size
 
-    def _count_some(self, flat: _Floats, rows: Tensor, width: int) -> None:
-        """Count the same values, looking only into those rows of maps whose maximum is above the floor."""
+    def _count_some(self, flat: _Floats, parts: _Floats, size: int) -> None:
+        """Count the same values, looking only into those parts of maps whose maximum is above the floor."""
         inverse, offset = self._offsets()
         units = flat.shape[1]
-        hot = np.flatnonzero(rows.numpy() > self._floor)
-        row, unit = np.divmod(hot, units)
-        values = flat.reshape(-1)[(row * (width * units) + unit)[:, None] + np.arange(width) * units]
-        picked = values > self._floor[unit][:, None]
-        value, unit = values[picked], np.broadcast_to(unit[:, None], values.shape)[picked]
+        hot = np.flatnonzero(parts > self._floor)
+        part, unit = np.divmod(hot, units)
+        values = flat.reshape(-1)[(part * (size * units) + unit)[:, None] + np.arange(size) * units]
+        picked = np.flatnonzero(values > self._floor[unit][:, None])
+        value, unit = values.reshape(-1)[picked], unit[picked // size]
         place = np.ceil(value * inverse[unit]).astype(np.int64) + offset[unit]
         np.add.at(self._counts.reshape(-1), place, 1)
         self._share = len(value) / flat.size
 
     def _raise_floor(self) -> None:
         """Raise every floor to the highest edge that has enough values above it."""
+        need = self._needed(self._total)
+        if self._hopeful:
+            need = min(need, math.ceil(_MARGIN * (need * self._seen / self._total + _MARGIN)))
         above = np.cumsum(self._counts[:, ::-1], 1)[:, ::-1]
-        steps = np.maximum((above >= self._need).sum(1) - 1, 0)
-        self._sealed |= above[:, 0] >= self._need
+        steps = np.maximum((above >= need).sum(1) - 1, 0)
+        self._sealed |= above[:, 0] >= need
         moved = np.flatnonzero(steps)
         if not len(moved):
             return
@@ -212,8 +236,3 @@ class Tail:
         self._start += steps
         edge = np.ldexp(self._start.astype(float), self._exponent).astype(np.float32)
         self._floor = np.where(steps > 0, np.maximum(self._floor, edge), self._floor)
-
-
-def _rank(quantile: float, count: int) -> int:
-    """Return which smallest value is the quantile, from 1; robust against 0.99 * 700 being a hair above 693."""
-    return max(1, math.ceil(quantile * count - 1e-9 * count))
