@@ -73,13 +73,15 @@ class OpenAIVLM:
         The key; it never reaches the kernel or the notebook.
     timeout : float
         Seconds that one request may take.
+    retries : int
+        How often a request is tried again.
     """
 
-    def __init__(self, model: str, *, base_url: str | None, api_key: str, timeout: float = 600.0):
+    def __init__(self, model: str, *, base_url: str | None, api_key: str, timeout: float = 600.0, retries: int = 4):
         import openai
 
         self._model = model
-        self._client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=timeout)
+        self._client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=timeout, max_retries=retries)
 
     about = "a vision-language model behind an OpenAI-compatible endpoint"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Literal
 
 from maia_kernel.driver.offline.evidence import Evidence, Row, Words
@@ -21,8 +21,10 @@ Kind = Literal["exemplars", "screen", "probes", "pairs", "residual", "edits", "c
 # picture of the right concept stays well below them.
 SHARE = 0.25
 SHARE_OF_BEST = 0.5
-# A pair is a conjunction when it exceeds the better of its words by this share of the same way.
-GAIN = 0.15
+# A pair is a conjunction when neither of its words alone brings more than this part of what both bring.
+PART_ALONE = 0.6
+# A word is part of the answer when editing it away takes this part of what the picture had above the control.
+LOST = 0.4
 CONTROL = "none of these"
 
 
@@ -83,11 +85,13 @@ def scale(seen: Evidence) -> tuple[float, float]:
 
 
 def contrast(row: Row | None, other: Row | None) -> tuple[float, float, float]:
-    """Difference of two conditions with its 95 % interval (Welch's standard error, normal quantile)."""
-    if row is None or other is None:
+    """Difference of two conditions with its 95 % interval (Welch's t)."""
+    if row is None or other is None or min(row.n, other.n) < 2:
         return 0.0, -math.inf, math.inf
     difference = row.mean - other.mean
-    half = 1.96 * math.sqrt(row.sd**2 / row.n + other.sd**2 / other.n)
+    parts = [one.sd**2 / one.n for one in (row, other)]
+    spread = sum(part**2 / (one.n - 1) for part, one in zip(parts, (row, other), strict=True))
+    half = _quantile(sum(parts) ** 2 / spread if spread else math.inf) * math.sqrt(sum(parts))
     return difference, difference - half, difference + half
 
 
@@ -122,15 +126,13 @@ def pairs(seen: Evidence) -> list[Words]:
 
 
 def conjunctions(seen: Evidence) -> list[Words]:
-    """Pairs that are more than the better of their two words, strongest first."""
-    low, high = scale(seen)
+    """Pairs of which neither word does by itself what both do, strongest first."""
     found = []
     for pair in pairs(seen):
-        first, second = sorted(pair)
         both = seen.rows.get(name(pair))
-        alone = [seen.rows.get(only(first, second)), seen.rows.get(only(second, first))]
-        gains = [contrast(both, row) for row in alone]
-        if both and all(gain[1] > 0 and gain[0] >= GAIN * (high - low) for gain in gains):
+        alone = [seen.rows.get(only(word, other)) for word, other in permutations(sorted(pair), 2)]
+        exceeds = all(contrast(both, row)[1] > 0 for row in alone)
+        if exceeds and all(share(seen, row) <= PART_ALONE * share(seen, both) for row in alone):
             found.append(pair)
     return sorted(found, key=lambda pair: seen.rows[name(pair)].mean, reverse=True)
 
@@ -139,12 +141,9 @@ def accepted(seen: Evidence) -> list[Words]:
     """The disjunction that the measurements support so far, before the minimal pairs."""
     both = [pair for pair in conjunctions(seen) if share(seen, seen.rows[name(pair)]) >= SHARE]
     both = [pair for at, pair in enumerate(both) if not any(pair & stronger for stronger in both[:at])]
+    # A word of a conjunction raises the activation through the pictures that happen to hold the other word too.
     alone = [word for word in singles(seen) if share(seen, seen.rows[word]) >= SHARE]
-    free = [
-        frozenset((word,))
-        for word in alone
-        if not any(word in pair and not _suffices(seen, word, pair) for pair in both)
-    ]
+    free = [frozenset((word,)) for word in alone if not any(word in pair for pair in both)]
     found = {hypothesis: share(seen, seen.rows[name(hypothesis)]) for hypothesis in [*both, *free]}
     best = max(found.values(), default=0.0)
     kept = [hypothesis for hypothesis in found if found[hypothesis] >= SHARE_OF_BEST * best]
@@ -152,15 +151,17 @@ def accepted(seen: Evidence) -> list[Words]:
 
 
 def concluded(seen: Evidence) -> list[Words]:
-    """What remains after the minimal pairs: words whose removal lowers the activation."""
-    remaining = []
+    """What remains after the minimal pairs: words whose removal takes most of the activation away."""
+    remaining: list[Words] = []
     for hypothesis in accepted(seen):
         start = seen.rows.get(drawn(hypothesis))
-        tested = [word for word in hypothesis if changed(hypothesis, word) in seen.rows]
-        needed = [word for word in tested if contrast(start, seen.rows[changed(hypothesis, word)])[1] > 0]
-        kept = frozenset(needed) if len(tested) == len(hypothesis) else hypothesis
-        if kept and kept not in remaining:
-            remaining.append(kept)
+        edited = {word: seen.rows.get(changed(hypothesis, word)) for word in hypothesis}
+        if start is None or not all(edited.values()):
+            remaining.append(hypothesis)
+            continue
+        needed = [word for word in hypothesis if _matters(seen, start, edited[word])]
+        if needed and frozenset(needed) not in remaining:
+            remaining.append(frozenset(needed))
     return remaining
 
 
@@ -205,10 +206,9 @@ def _residual_words(seen: Evidence) -> list[str]:
     return sorted(new, key=lift.__getitem__, reverse=True)[:4]
 
 
-def _suffices(seen: Evidence, word: str, pair: Words) -> bool:
-    """Whether a word does most of a pair's work without the other."""
-    (other,) = pair - {word}
-    return share(seen, seen.rows.get(only(word, other))) >= 0.5 * share(seen, seen.rows.get(name(pair)))
+def _matters(seen: Evidence, start: Row, edited: Row | None) -> bool:
+    lost, surely, _ = contrast(start, edited)
+    return surely > 0 and lost >= LOST * (start.mean - scale(seen)[0])
 
 
 def _lift(described: list[Words], seen: Evidence) -> dict[str, float]:
@@ -232,6 +232,15 @@ def main_effects(seen: Evidence) -> dict[str, float]:
             error = math.sqrt(_variance(having) / len(having) + _variance(lacking) / len(lacking))
             found[word] = (sum(having) / len(having) - sum(lacking) / len(lacking)) / (error or 1e-9)
     return found
+
+
+def _quantile(freedom: float) -> float:
+    """The 0.975 quantile of Student's t, within 2 % from 3 degrees of freedom on (Abramowitz and Stegun 26.7.5)."""
+    z = 1.959964
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
 def _variance(values: list[float]) -> float:
