@@ -1,6 +1,6 @@
-"""A kernel process and the sockets to it; `kernel.py` is its only user and says what for.
+"""A kernel process and the sockets to it; the only importer of jupyter_client.
 
-Opened once and closed once: a restarted kernel is a new connection.
+`kernel.py` is its only user. Opened once and closed once: a restarted kernel is a new connection.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The live kernel: starts it, runs cells in it, stops it. The only importer of jupyter_client.
+"""The live kernel: starts it, runs cells in it, stops it.
+
+`connection.py` holds the process and the sockets, and alone imports jupyter_client; what to do with a cell that raises,
+loops, floods or kills is decided here.
 
 Three sockets matter. The shell socket carries the request and its reply, and belongs to the caller's thread. The iopub
 socket carries the outputs; a thread of its own reads it all the time, because zmq drops what nobody reads, the message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import string
 import warnings
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _WIRE = {"PNG": "image/png", "JPEG": "image/jpeg"}
 _READ = (*_WIRE, "GIF", "WEBP")
+_BASE64 = (string.ascii_letters + string.digits + "+/=").encode()
+_PNG_HEAD, _PNG_TAIL = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def picture(data: str, side: int) -> tuple[Image, str]:
@@ -36,11 +39,13 @@ def picture(data: str, side: int) -> tuple[Image, str]:
     Raises
     ------
     ValueError
-        It is not such a picture, or damaged.
+        It is not such a picture, or cut off, or damaged as far as can be told without decoding it.
     """
     from PIL import Image as pil
 
     try:
+        if _small_png(data, side):
+            return Image(data), ""
         compact = "".join(data.split())
         raw = base64.b64decode(compact, validate=True)
         with warnings.catch_warnings():
@@ -62,6 +67,21 @@ def picture(data: str, side: int) -> tuple[Image, str]:
     if small.size != size:
         remark = f"scaled down from {size[0]}x{size[1]} to {small.size[0]}x{small.size[1]} pixels"
     return Image(encoded, _WIRE["JPEG" if kind == "JPEG" else "PNG"]), remark
+
+
+def _small_png(data: str, side: int) -> bool:
+    """Whether this is a whole PNG file no larger than allowed, by its first and last bytes.
+
+    A conversation of a hundred turns holds 1500 pictures, all of which go through here for every request: decoding
+    each would take seconds.
+    """
+    if len(data) % 4 or not data.startswith("iVBORw0KGgo") or data.encode().translate(None, _BASE64):
+        return False
+    head, tail = base64.b64decode(data[:32]), base64.b64decode(data[-20:])
+    width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+    return (
+        head.startswith(_PNG_HEAD) and tail.endswith(_PNG_TAIL) and 0 < min(width, height) <= max(width, height) <= side
+    )
 
 
 def _scaled(image: PILImage, side: int) -> PILImage:
