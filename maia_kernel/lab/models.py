@@ -115,12 +115,16 @@ def load_model(name: str) -> Model:
     return Model(name, module.eval().requires_grad_(False).to(memory_format=torch.channels_last), preprocess)
 
 
-def batches(model: Model, images: Iterable[Image.Image]) -> Iterator[Tensor]:
-    """Preprocess pictures into channels-last batches (N, 3, H, W) of one size each, N by the number of pixels."""
+def batches(model: Model, images: Iterable[Image.Image], *, limit: int | None = None) -> Iterator[Tensor]:
+    """Preprocess pictures into channels-last batches (N, 3, H, W) of one size each.
+
+    N is at most ``limit``; without one it follows from the number of pixels that fit the caches.
+    """
     group: list[Tensor] = []
     for image in images:
         tensor = model.preprocess(image)
-        if group and (tensor.shape != group[0].shape or (len(group) + 1) * tensor[0].numel() > _PIXELS):
+        full = len(group) >= (limit or max(1, _PIXELS // tensor[0].numel()))
+        if group and (full or tensor.shape != group[0].shape):
             yield torch.stack(group).contiguous(memory_format=torch.channels_last)
             group = []
         group.append(tensor)
