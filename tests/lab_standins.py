@@ -25,13 +25,13 @@ def square(colour: str, seed: int, side: int = 16) -> Image.Image:
 
 
 class ColourNet(nn.Module):
-    """``maps`` holds the mean of red, green, blue in each of 8x8 cells; ``halves`` adds a bias of its own; then logits."""
+    """``maps`` holds the mean of red, green, blue in each of 8x8 cells; what is above 0.5 makes the logits."""
 
-    unit_names = {"logits": ("red", "green", "blue")}
     unit_layers = ("maps", "logits")
 
     def __init__(self) -> None:
         super().__init__()
+        self.unit_names = {"logits": ("red", "green", "blue")}
         self.maps = nn.Conv2d(3, 3, 8, stride=8, bias=False)
         self.after = nn.Sequential(nn.ReLU(inplace=True), nn.Threshold(0.5, 0.0, inplace=True))
         self.unused = nn.ModuleList([nn.Identity()])
@@ -67,8 +67,10 @@ class Squares:
 class Painter:
     name = "painter"
     revision = "1"
-    vocabulary = {"colour": tuple(COLOURS)}
     grammar = "Write a colour, as in 'a red square'."
+
+    def __init__(self) -> None:
+        self.vocabulary = {"colour": tuple(COLOURS)}
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[tuple[Image.Image, tuple[str, ...]]]:
         drawn = []

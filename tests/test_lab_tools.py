@@ -1,0 +1,300 @@
+"""Tools do what their docstrings say, for experiments written for MAIA too, and answer wrong calls with right ones."""
+
+from __future__ import annotations
+
+import ast
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from lab_standins import WORLD, square
+from PIL import Image
+
+from maia_kernel.errors import BadCall, BadImage, UnknownName
+from maia_kernel.lab import generators
+from maia_kernel.lab.images import recall
+from maia_kernel.lab.load import load
+from maia_kernel.lab.plots import strip_plot, ticks
+from maia_kernel.lab.system import System
+from maia_kernel.lab.tools import Tools
+
+MODEL = "lab_standins:build"
+
+
+@pytest.fixture(scope="module")
+def loaded() -> tuple[System, Tools]:
+    return load(MODEL, "maps", 0, seed=3, **WORLD)
+
+
+@pytest.fixture
+def system(loaded: tuple[System, Tools]) -> System:
+    return loaded[0]
+
+
+@pytest.fixture
+def tools(loaded: tuple[System, Tools]) -> Tools:
+    return loaded[1]
+
+
+def pixels(images: list[Image.Image]) -> list[bytes]:
+    return [image.tobytes() for image in images]
+
+
+# -- MAIA's experiments ----------------------------------------------------------------------------------------------
+
+BY_POSITION = """
+import statistics
+
+exemplar_data = tools.dataset_exemplars(system)
+for activation, image in exemplar_data:
+    tools.display(image, f"Activation: {activation:.4f}")
+
+prompts = ["a red square", "a blue square", "a white square"] * 2
+images = tools.text2image(prompts)
+activations, masked_images = system.call_neuron(images)
+for prompt, activation, masked in zip(prompts, activations, masked_images):
+    tools.display(f"{prompt}: {activation}", masked)
+
+def mean_of(prompt, n=3):
+    values, _ = system.call_neuron(tools.text2image([prompt] * n))
+    return statistics.mean(values)
+
+means = {colour: mean_of(f"a {colour} square") for colour in ["red", "green"]}
+
+edits = ["make it red"] * len(images[:2])
+all_images, all_prompts = tools.edit_images(images[:2], edits)
+edited_activations, edited_masked = system.call_neuron(all_images)
+titles = [f"{p} ({a:.2f})" for p, a in zip(all_prompts, edited_activations)]
+descriptions = tools.describe_images(edited_masked, titles)
+tools.display(descriptions)
+tools.display(tools.summarize_images([image for _, image in exemplar_data[:5]]))
+"""
+BY_KEYWORD = (
+    BY_POSITION.replace("text2image([prompt] * n)", "text2image(prompt_list=[prompt] * n)")
+    .replace("text2image(prompts)", "text2image(prompt_list=prompts)")
+    .replace("call_neuron(images)", "call_neuron(image_list=images)")
+    .replace("edit_images(images[:2], edits)", "edit_images(base_images=images[:2], editing_prompts=edits)")
+    .replace("describe_images(edited_masked, titles)", "describe_images(image_list=edited_masked, image_title=titles)")
+    .replace("summarize_images([", "summarize_images(image_list=[")
+    .replace("dataset_exemplars(system)", "dataset_exemplars(system=system)")
+)
+
+
+@pytest.mark.parametrize("code", [BY_POSITION, BY_KEYWORD])
+def test_code_written_for_maia_runs_unchanged(
+    code: str, system: System, tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (code is BY_POSITION) or code.count("_list=") == 5
+    cell: dict[str, Any] = {"system": system, "tools": tools}
+    exec(compile(code, "cell", "exec"), cell)
+    assert len(cell["exemplar_data"]) == 15
+    assert cell["means"]["red"] > 0.5 > cell["means"]["green"]
+    assert cell["all_prompts"] == ["Original Image", "make it red"] * 2
+    assert cell["edited_activations"][3] > cell["edited_activations"][2] == 0
+    assert cell["descriptions"].splitlines()[3].startswith("make it red (1.00): red")
+    shown = capsys.readouterr().out
+    assert shown.count("Activation: ") == 15
+    assert "[COMMON]: " in shown
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+
+def test_a_prompt_said_five_times_gives_five_pictures_and_the_same_five_again(tools: Tools) -> None:
+    five = pixels(tools.text2image(["a red square"] * 5))
+    assert len(set(five)) == 5
+    assert pixels(tools.text2image(["a red square"] * 5)) == five
+    among_others = tools.text2image(["a blue square", "a red square", "a white square", "a red square"])
+    assert pixels(among_others)[1::2] == five[:2]
+    assert pixels(tools.text2image("a red square")) == five[:1]
+    assert not set(pixels(tools.text2image(["a red square"] * 5, variation=1))) & set(five)
+
+
+def test_seeds_depend_on_everything_that_they_should(system: System, tools: Tools) -> None:
+    class Later:
+        name, revision = "painter", "2"
+
+    class Same:
+        name, revision = "painter", "1"
+
+    def seed(seed: int = 0, backend: Any = Same, request: tuple[str, ...] = ("p",), variation: int = 0) -> int:
+        return generators.seeds(seed, backend(), [request], variation)[0]
+
+    others = [seed(1), seed(backend=Later), seed(request=("q",)), seed(variation=1), seed(request=("p", "p"))]
+    assert len({seed(), *others}) == 6
+    assert seed() == generators.content_seed(0, "painter", "1", "p", 0, 0)
+    assert generators.content_seed("a", "b") != generators.content_seed("ab")
+    assert 0 <= seed() < 2**63
+
+
+def test_what_a_backend_cannot_do_is_printed_once_per_prompt(tools: Tools, capsys: pytest.CaptureFixture[str]) -> None:
+    images = tools.text2image(["a red dragon", "a red dragon", "a red square"])
+    tools.edit_images(images[:1], ["make it louder"])
+    assert capsys.readouterr().out.splitlines() == [
+        "note on 'a red dragon': does not know the word 'dragon'",
+        "note on 'make it louder': matches nothing",
+    ]
+
+
+def test_edits_come_interleaved_with_what_they_were_made_from(system: System, tools: Tools) -> None:
+    red = square("red", 4)
+    images, prompts = tools.edit_images([red, "a blue square"], ["make it green", "make it white"])
+    assert prompts == ["Original Image", "make it green", "a blue square", "make it white"]
+    assert images[0] is red
+    assert pixels(images[2:3]) == pixels(tools.text2image(["a blue square"]))
+    assert [np.array(image).max((0, 1)).tolist() for image in images] == [
+        [255, 0, 0],
+        [0, 255, 0],
+        [0, 0, 255],
+        [255, 255, 255],
+    ]
+
+
+def test_one_image_takes_several_edits_and_one_edit_several_images(tools: Tools) -> None:
+    images, prompts = tools.edit_images("a red square", ["make it blue", "make it green"])
+    assert prompts == ["a red square", "make it blue", "a red square", "make it green"]
+    assert images[0] is images[2]
+    images, prompts = tools.edit_images([square("red", 1), square("red", 2)], "make it blue")
+    assert prompts == ["Original Image", "make it blue"] * 2
+
+
+def test_a_masked_image_is_edited_as_its_original(system: System, tools: Tools) -> None:
+    red = square("red", 4)
+    _, masked = system.call_neuron([red])
+    images, _ = tools.edit_images(masked, ["make it blue"])
+    assert images[0] is red
+
+
+# -- descriptions ----------------------------------------------------------------------------------------------------
+
+
+def test_descriptions_are_headed_by_their_titles(tools: Tools) -> None:
+    pictures = [square("red", 0), square("blue", 0)]
+    assert tools.describe_images(pictures, ["first", "second"]) == "first: red\nsecond: blue"
+    assert tools.describe_images(pictures) == "image 1: red\nimage 2: blue"
+    assert tools.describe_images(pictures, "probe") == "probe 1: red\nprobe 2: blue"
+    assert tools.describe_images(pictures[0], "it") == "it: red"
+    assert tools.summarize_images(pictures) == "[COMMON]: blue and red"
+
+
+# -- measurements ----------------------------------------------------------------------------------------------------
+
+
+def test_measure_prints_a_table_and_effects_and_returns_them(tools: Tools, capsys: pytest.CaptureFixture[str]) -> None:
+    conditions = {
+        "with red": "a red square",
+        "half": ["a red square", "a blue square"],
+        "without": [square("blue", 1)] * 3,
+    }
+    result = tools.measure(conditions, repeats=6)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "condition                          n    mean      sd     min     max"
+    assert lines[1].startswith("with red                           6   ")
+    assert lines[3] == "without                            3   0.000   0.000   0.000   0.000"
+    effect = result.effects[0]
+    assert lines[4] == (
+        f"effect of 'with red' over 'without': difference {effect.difference:.3f} "
+        f"[{effect.low:.3f}, {effect.high:.3f}], d {effect.d:.2f}, p {effect.p:.4f}"
+    )
+    assert [len(values) for values in result.conditions.values()] == [6, 2, 3]
+    assert [(e.condition, e.control) for e in result.effects] == [("with red", "without"), ("half", "without")]
+    assert effect.low <= effect.difference <= effect.high
+    assert effect.p == pytest.approx(1 / math.comb(9, 3))
+    assert pixels(result.images["with red"]) == pixels(tools.text2image(["a red square"] * 6))
+    assert repr(result) == "<Measurement: 3 conditions, 11 images, 2 effects>"
+
+
+def test_the_control_can_be_named_and_a_variation_is_a_replication(
+    tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conditions = {"red": "a red square", "blue": "a blue square"}
+    first = tools.measure(conditions, control="red")
+    again = tools.measure(conditions, "red", 4)
+    other = tools.measure(conditions, control="red", variation=1)
+    assert first.effects[0].difference < 0
+    assert first.effects == again.effects
+    assert pixels(first.images["red"]) != pixels(other.images["red"])
+    one = tools.measure({"only": "a red square"}, repeats=1)
+    assert one.effects == ()
+    assert "nan" in capsys.readouterr().out.splitlines()[-2]
+
+
+def test_a_strip_plot_shows_its_rows_and_the_same_bytes_every_time() -> None:
+    rows = {"with": [3.0, 3.1, 3.1, 4.0], "without " + "x" * 60: [0.1], "negative": [-2.0, 1e-9]}
+    assert strip_plot(rows).tobytes() == strip_plot(rows).tobytes()
+    assert strip_plot(rows).height == strip_plot({"with": [3.0]}).height + 60
+    assert len(strip_plot(rows).getcolors(100_000)) > 10
+    assert strip_plot({"zero": [0.0, 0.0]}).size == strip_plot({"large": [1e9]}).size
+    for low, high in [(-0.1, 3.3), (0, 1e-7), (-1e9, 5)]:
+        assert 3 <= len(ticks(low, high)) <= 8
+        assert all(low <= tick <= high for tick in ticks(low, high))
+
+
+# -- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        ("tools.text2image()", BadCall, "call images = tools.text2image"),
+        ("tools.text2image([3])", BadCall, "number 0 is a int"),
+        ("tools.text2image(['a', ' '])", BadCall, "number 1 is empty"),
+        ("tools.text2image(7)", BadCall, "a list of strings, not a int"),
+        ("tools.text2image(['a'], seed=1)", BadCall, "unexpected keyword"),
+        ("tools.edit_images([image] * 3, ['a', 'b'])", BadCall, "3 images but 2 instructions"),
+        ("tools.edit_images([3], ['a'])", BadImage, "a int is not an image"),
+        ("tools.edit_images(3, ['a'])", BadCall, "list of images or prompts"),
+        ("tools.describe_images([image] * 3, ['a', 'b'])", BadCall, "3 images but 2 titles"),
+        ("tools.describe_images(['dogs'], ['a'])", BadImage, "'dogs'"),
+        ("tools.summarize_images([])", BadCall, "empty"),
+        ("tools.dataset_exemplars()", BadCall, r"tools.dataset_exemplars\(system\)"),
+        ("tools.dataset_exemplars(17)", BadCall, "argument is the system"),
+        ("tools.dataset_exemplars(system, 0)", BadCall, "from 1 to 64"),
+        ("tools.measure('a red square')", BadCall, "dict from names"),
+        ("tools.measure({})", BadCall, "dict from names"),
+        ("tools.measure({'a': []})", BadCall, "'a' is empty"),
+        ("tools.measure({'a': 'red'}, control='b')", UnknownName, "condition for control 'b'"),
+        ("tools.measure({'a': 'red'}, repeats=0)", BadCall, "from 1"),
+        ("tools.measure({'a': 3})", BadImage, "list of images"),
+    ],
+)
+def test_a_wrong_call_raises_one_line_that_says_how(
+    call: str, error: type[Exception], says: str, system: System, tools: Tools
+) -> None:
+    cell = {"system": system, "tools": tools, "image": square("red", 0)}
+    with pytest.raises(error, match=says) as raised:
+        eval(call, cell)
+    assert "\n" not in str(raised.value)
+
+
+# -- the reference that the VLM reads --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("owner", [System, Tools])
+def test_every_public_method_is_documented_with_an_example_that_parses(owner: type) -> None:
+    documented = [owner, *(method for name, method in vars(owner).items() if not name.startswith("_"))]
+    assert len(documented) >= 2
+    for thing in documented:
+        text = thing.__doc__
+        assert text, thing
+        assert "Examples\n" in text, thing
+        code = [line.strip()[4:] for line in text.splitlines() if line.strip().startswith((">>>", "..."))]
+        ast.parse("\n".join(code))
+
+
+def test_the_examples_run(system: System, tools: Tools, capsys: pytest.CaptureFixture[str]) -> None:
+    for owner in (System, Tools):
+        for thing in [owner, *(method for name, method in vars(owner).items() if not name.startswith("_"))]:
+            lines = [line.strip() for line in (thing.__doc__ or "").splitlines()]
+            code = "\n".join(line[4:] for line in lines if line.startswith((">>>", "...")))
+            exec(compile(code, "example", "exec"), {"system": system, "tools": tools})
+    assert "activation" in capsys.readouterr().out
+
+
+def test_public_attributes_are_those_documented(system: System, tools: Tools) -> None:
+    text = System.__doc__ or ""
+    public = {name for name in vars(system) if not name.startswith("_")}
+    assert public == {name for name in public if f"\n    {name} : " in text}
+    assert not [name for name in vars(tools) if not name.startswith("_")]
+    assert recall(tools.dataset_exemplars(system, 1)[0][1], "original") is not None
