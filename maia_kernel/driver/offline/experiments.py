@@ -93,7 +93,7 @@ def _minimal_pairs(seen: Evidence, hypothesis: Words) -> str:
         conditions[reasoning.changed(hypothesis, word)] = f"without_{word}[1::2]"
     rows = "\n".join(f'    "{name}": {value},' for name, value in conditions.items())
     lines.append(f"tools.display(base[0], {', '.join(f'without_{word}[1]' for word in values.values())})")
-    lines.append(f'tools.measure({{\n{rows}\n}}, control="{reasoning.drawn(hypothesis)}")')
+    lines.append(f'result = tools.measure({{\n{rows}\n}}, control="{reasoning.drawn(hypothesis)}")')
     return "\n".join(lines)
 
 
@@ -102,7 +102,7 @@ def _measure(conditions: Mapping[str, str | list[str]], control: str, repeats: i
     for name, prompts in conditions.items():
         rows.append(f'    "{name}": {_quoted(prompts) if isinstance(prompts, str) else _listed(prompts, 8)},')
     body = "\n".join(rows)
-    return f'tools.measure({{\n{body}\n}}, control="{control}", repeats={repeats})'
+    return f'result = tools.measure({{\n{body}\n}}, control="{control}", repeats={repeats})'
 
 
 def _listed(texts: Sequence[str], indent: int = 4) -> str:
