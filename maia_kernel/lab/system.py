@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from PIL.Image import Image
 
 from maia_kernel.lab import models, tracing
-from maia_kernel.lab.calls import agent_call
+from maia_kernel.lab.calls import Received, receive
 from maia_kernel.lab.datasets import find_dataset, pictures
 from maia_kernel.lab.exemplars import Progress, open_store
 from maia_kernel.lab.images import as_image, as_images, dim, enlarge, original_of
@@ -17,6 +17,9 @@ __all__ = ["System", "cut_exemplars"]
 _BATCH = 4  # fastest on one CPU thread at 224 px, with channels last
 
 
+@receive(
+    call_neuron=Received("activations, masked_images = system.call_neuron(images)", {"image_list": "images"}),
+)
 class System:
     """A vision model and the one unit of it that is under study.
 
@@ -75,7 +78,6 @@ class System:
         self.unit_name = known[self.unit] if known else None
         self.threshold, self._rule = self._exemplars.threshold(layer, self.unit)
 
-    @agent_call("activations, masked_images = system.call_neuron(images)", image_list="images")
     def call_neuron(self, images: Iterable[object]) -> tuple[list[float], list[Image]]:
         """Measure the unit's activation on pictures, and show where in each picture it is active.
 

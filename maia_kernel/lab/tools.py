@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 from maia_kernel.errors import BadCall, UnknownName
 from maia_kernel.lab import generators
-from maia_kernel.lab.calls import agent_call
+from maia_kernel.lab.calls import Received, receive
 from maia_kernel.lab.describers import Describer, find_describer
 from maia_kernel.lab.generators import Editor, Generator, find_editor, find_generator
 from maia_kernel.lab.images import as_image, as_images, content_hash, is_image, original_of
@@ -23,6 +23,22 @@ __all__ = ["Tools"]
 T = TypeVar("T")
 
 
+@receive(
+    dataset_exemplars=Received("exemplar_data = tools.dataset_exemplars(system)"),
+    text2image=Received('images = tools.text2image(["a red circle", "a blue star"])', {"prompt_list": "prompts"}),
+    edit_images=Received(
+        'all_images, all_prompts = tools.edit_images(images, ["replace the circle with a star"] * len(images))',
+        {"base_images": "images", "editing_prompts": "instructions"},
+    ),
+    describe_images=Received(
+        'tools.describe_images(masked_images, [f"exemplar {i}" for i in range(len(masked_images))])',
+        {"image_list": "images", "image_title": "titles", "image_titles": "titles"},
+    ),
+    summarize_images=Received("tools.summarize_images(masked_images)", {"image_list": "images"}),
+    measure=Received(
+        'tools.measure({"with circle": "a red circle on sand", "without": "a red square on sand"}, repeats=6)'
+    ),
+)
 class Tools:
     """Experiments on the unit under study.
 
@@ -56,7 +72,6 @@ class Tools:
         self._describer = find_describer(describer) if isinstance(describer, str) else describer
         self._seed = seed
 
-    @agent_call("exemplar_data = tools.dataset_exemplars(system)")
     def dataset_exemplars(self, system: System, count: int = 15) -> list[tuple[float, Image]]:
         """Return the dataset images that excite the unit most.
 
@@ -83,7 +98,6 @@ class Tools:
             raise BadCall(f"dataset_exemplars: count is a number from 1 to 64, not {count!r}")
         return cut_exemplars(system, count)
 
-    @agent_call('images = tools.text2image(["a red circle", "a blue star"])', prompt_list="prompts")
     def text2image(self, prompts: Sequence[str], *, variation: int = 0) -> list[Image]:
         """Draw one image per prompt.
 
@@ -112,11 +126,6 @@ class Tools:
         seeds = generators.seeds(self._seed, self._generator, [(prompt,) for prompt in requests], variation)
         return _noted(self._generator.generate(requests, seeds), requests) if requests else []
 
-    @agent_call(
-        'all_images, all_prompts = tools.edit_images(images, ["replace the circle with a star"] * len(images))',
-        base_images="images",
-        editing_prompts="instructions",
-    )
     def edit_images(
         self, images: Sequence[object], instructions: Sequence[str], *, variation: int = 0
     ) -> tuple[list[Image], list[str]]:
@@ -164,12 +173,6 @@ class Tools:
         edited = _noted(self._editor.edit(originals, edits, seeds), edits) if edits else []
         return _interleaved(originals, edited), _interleaved(names, edits)
 
-    @agent_call(
-        'tools.describe_images(masked_images, [f"exemplar {i}" for i in range(len(masked_images))])',
-        image_list="images",
-        image_title="titles",
-        image_titles="titles",
-    )
     def describe_images(self, images: Sequence[object], titles: Sequence[str] | str | None = None) -> str:
         """Describe images blindly: the describer sees the images and nothing else, no hypothesis and no title.
 
@@ -208,7 +211,6 @@ class Tools:
         texts = self._describer.describe(pictures) if pictures else []
         return "\n".join(f"{head}: {' '.join(text.split())}" for head, text in zip(heads, texts, strict=True))
 
-    @agent_call("tools.summarize_images(masked_images)", image_list="images")
     def summarize_images(self, images: Sequence[object]) -> str:
         """Say what images have in common, blindly.
 
@@ -248,7 +250,6 @@ class Tools:
         """
         show(*items)
 
-    @agent_call('tools.measure({"with circle": "a red circle on sand", "without": "a red square on sand"}, repeats=6)')
     def measure(
         self,
         conditions: Mapping[str, object],
