@@ -6,7 +6,7 @@ import pytest
 
 from maia_kernel.scenes.edits import edit
 from maia_kernel.scenes.language import parse, scene_of, text_of
-from maia_kernel.scenes.scene import RADIUS, SIDE, TIGHTEST, Scene, Thing, clearance
+from maia_kernel.scenes.scene import RADIUS, SIDE, TIGHTEST, Scene, Thing, clearance, pick
 
 CIRCLE, SQUARE, STAR = "a small red plain circle", "a medium green striped square", "a large blue dotted star"
 START = scene_of(parse(f"{CIRCLE}, {SQUARE} and {STAR} on grass by day"), 3)[0]
@@ -136,3 +136,26 @@ def test_a_fifth_object_is_refused():
     four = scene_of(parse("four small circles"), 0)[0]
     assert edit(four, "add a star", 0) == (four, edit(four, "add a star", 0)[1])
     assert "at most 4 objects" in edit(four, "add a star", 0)[1][0]
+
+
+def test_no_jumble_of_words_is_silently_ignored():
+    words = [
+        "make",
+        "turn",
+        "replace",
+        "with",
+        "the",
+        "all",
+        "circle",
+        "star",
+        "red",
+        "it",
+        "night",
+        "background",
+        "add",
+    ]
+    words += ["remove", "to", "into", "one", "larger", "stripes", ",", "then", "change", "colour", "dragon", "on", "no"]
+    for seed in range(600):
+        sentence = " ".join(pick(words, seed, i) for i in range(2 + seed % 6))
+        edited, notes = edit(START, sentence, seed)
+        assert edited != START or notes, sentence

@@ -3,7 +3,7 @@
 import pytest
 
 from maia_kernel.scenes.language import parse, scene_of, text_of
-from maia_kernel.scenes.scene import MOST, random_scene
+from maia_kernel.scenes.scene import MOST, pick, random_scene
 
 
 def objects(text):
@@ -21,6 +21,7 @@ def objects(text):
         ("a circle that is red and striped", ["red striped circle"]),
         ("a circle with stripes", ["striped circle"]),
         ("a circle with a red colour and a checkerboard texture", ["red checkered circle"]),
+        ("a red circle without a pattern", ["red plain circle"]),
         ("a heart-shaped thing", ["heart"]),
         ("a square object and a star shape", ["square", "star"]),
         ("a huge violet disc", ["large purple circle"]),
@@ -96,6 +97,7 @@ def test_negated_values_are_never_drawn():
         ("a red and blue circle", "'blue' is ignored beside 'red'"),
         ("a circle to the left of a star", "'left' is ignored"),
         ("a circle on a blue background", "'blue' is ignored"),
+        ("a circle, white background", "'white' is ignored"),
         ("a dark red circle", "'dark' is ignored"),
         ("a black circle with white dots", "'white' is ignored"),
         ("a circle or a star", "'or' is read as 'and'"),
@@ -107,6 +109,16 @@ def test_negated_values_are_never_drawn():
 )
 def test_what_has_no_meaning_is_reported(text, note):
     assert any(note in one for one in scene_of(parse(text), 0)[1])
+
+
+def test_any_jumble_of_words_is_read():
+    words = ["a", "two", "no", "and", "on", ",", "red", "circle", "stars", "object", "both", "without", "striped"]
+    words += ["background", "grass", "night", "dragon", "or", "all", "dots"]
+    for seed in range(300):
+        text = " ".join(pick(words, seed, i) for i in range(9))
+        scene, notes = scene_of(parse(text), seed)
+        assert len(scene.things) <= MOST
+        assert all(note and "\n" not in note for note in notes)
 
 
 def test_texts_of_scenes_are_read_back():

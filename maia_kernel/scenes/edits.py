@@ -106,6 +106,7 @@ def edit(scene: Scene, instruction: str, seed: object) -> tuple[Scene, tuple[str
         What did not match, what was ambiguous, which words are not known.
     """
     notes: list[str] = []
+    start = scene
     parts = [part for part in _NEXT.split(instruction.lower().strip(" .!\n")) if part]
     for i, part in enumerate(parts):
         cut = _cut(_POLITE.sub("", part.strip(" ,.!")).replace("’", "'").replace("'s ", " ").replace("take place ", ""))
@@ -114,7 +115,7 @@ def edit(scene: Scene, instruction: str, seed: object) -> tuple[Scene, tuple[str
             notes.append(_UNKNOWN.format(part))
         else:
             scene = _APPLY[cut.kind](scene, cut, f"{seed}/{i}", notes)
-    if not parts:
+    if scene == start and not notes:
         notes.append(_UNKNOWN.format(instruction))
     return scene, tuple(dict.fromkeys(notes))
 

@@ -86,9 +86,9 @@ class _Reader:
 
     def flush(self) -> None:
         """Give pending attributes to the object that they belong to."""
-        if self.pending and self.conditional and self.opened:
-            self.note(f"backgrounds and lights have no attributes of their own: {_quoted(self.pending)} is ignored")
-        elif self.pending:
+        if self.conditional and self.opened:
+            self.drop()
+        if self.pending:
             if self.shared and self.phrases:
                 owners = self.phrases
             elif not self.phrases or (self.opened and not self.attributive):
@@ -125,18 +125,20 @@ class _Reader:
         if self.pending.setdefault(family, value) != value:
             self.note(f"an object has one {family}: '{value}' is ignored beside '{self.pending[family]}'")
 
-    def scene_word(self, family: str, value: str) -> None:
-        if self.conditional and self.pending:
-            self.note(f"backgrounds and lights have no attributes of their own: {_quoted(self.pending)} is ignored")
+    def drop(self) -> None:
+        """Say that pending attributes belong to a background or a light, which have none."""
+        if self.pending:
+            said = ", ".join(f"'{value}'" for value in self.pending.values())
+            self.note(f"backgrounds and lights have no attributes of their own: {said} is ignored")
             self.pending = {}
+
+    def scene_word(self, family: str, value: str) -> None:
+        if self.conditional:
+            self.drop()
         if self.scenery.setdefault(family, value) != value:
             self.note(f"a scene has one {family}: '{value}' is ignored beside '{self.scenery[family]}'")
         self.opened = self.opened and bool(self.pending)
         self.conditional = False
-
-
-def _quoted(values: Mapping[str, str]) -> str:
-    return ", ".join(f"'{value}'" for value in values.values())
 
 
 def parse(text: str) -> Request:
@@ -216,7 +218,12 @@ def _read_other(reader: _Reader, word: Word, before: Word) -> None:
         if number == 0:
             reader.negated = True
     elif text in lexicon.ATTRIBUTE_NOUNS:
+        if reader.negated and text.startswith(("texture", "pattern")):
+            reader.negated = False
+            reader.attribute("texture", "plain")
         reader.attributive = True
+    elif text == "background":
+        reader.drop()
     elif not is_known(word):
         reader.note(f"does not know the word '{text}'")
 
