@@ -32,7 +32,8 @@ def tile(background: str, light: str) -> Image.Image:
     whole = np.zeros((TILE, TILE, 3), np.uint8)
     for top in range(0, room, SIDE):
         for left in range(0, room, SIDE):
-            whole[top : top + SIDE, left : left + SIDE] = np.clip(ground(background, light, top * room + left), 0, 255)
+            part = ground(background, light, top * room + left).transpose(1, 2, 0)
+            whole[top : top + SIDE, left : left + SIDE] = np.clip(part, 0, 255)
     return Image.fromarray(whole)
 
 

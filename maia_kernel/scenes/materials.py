@@ -25,15 +25,18 @@ LIGHT_ON_THINGS = {"day": (1.0, 1.0, 1.0), "dusk": (1.0, 0.88, 0.80), "night": (
 
 
 def ground(background: str, light: str, grain: int) -> Floats:
-    """The picture before anything stands in it, ``(SIDE, SIDE, 3)`` in 0 to 255, a fresh array."""
+    """The picture before anything stands in it, ``(3, SIDE, SIDE)`` in 0 to 255, a fresh array.
+
+    Colours come first: NumPy then works along rows of pixels, twice as fast as along three colours.
+    """
     room = TILE - SIDE + 1
     left, top = grain % room, grain // room % room
-    return _tile(background)[top : top + SIDE, left : left + SIDE] * glow(light)
+    return _tile(background)[:, top : top + SIDE, left : left + SIDE] * glow(light)
 
 
 @cache
 def glow(light: str) -> Floats:
-    """How the light falls, ``(SIDE, SIDE, 3)``: by day evenly, at dusk from the right, at night a pool of moonlight."""
+    """How the light falls, ``(3, SIDE, SIDE)``: by day evenly, at dusk from the right, at night a pool of moonlight."""
     if light not in LIGHT_ON_GROUND:
         raise UnknownName("light", light, LIGHT_ON_GROUND)
     axis = np.linspace(-1, 1, SIDE)
@@ -43,7 +46,7 @@ def glow(light: str) -> Floats:
         "dusk": 0.94 + 0.16 * x - 0.06 * y,
         "night": 0.80 + 0.55 * np.exp(-1.2 * ((x + 0.35) ** 2 + (y + 0.45) ** 2)),
     }[light]
-    fall: Floats = (shade[..., None] * np.array(LIGHT_ON_GROUND[light])).astype(np.float32)
+    fall: Floats = (shade * np.array(LIGHT_ON_GROUND[light])[:, None, None]).astype(np.float32)
     fall.setflags(write=False)
     return fall
 
@@ -53,7 +56,7 @@ def _tile(background: str) -> Floats:
     if background not in _MATERIALS:
         raise UnknownName("background", background, _MATERIALS)
     noise = np.random.RandomState(list(_MATERIALS).index(background))
-    tile: Floats = np.clip(_MATERIALS[background](noise), 0, 255).astype(np.float32)
+    tile: Floats = np.clip(_MATERIALS[background](noise), 0, 255).transpose(2, 0, 1).astype(np.float32, order="C")
     tile.setflags(write=False)
     return tile
 

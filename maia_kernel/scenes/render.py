@@ -41,7 +41,9 @@ def pixels(scene: Scene) -> NDArray[np.uint8]:
     canvas = ground(scene.background, scene.light, scene.grain)
     for thing in scene.things:
         _paint(canvas, thing, scene.light)
-    return (np.clip(canvas, 0, 255) + 0.5).astype(np.uint8)
+    np.minimum(canvas, 255, out=canvas)
+    canvas += 0.5  # rounds to the nearest
+    return np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0))
 
 
 def _paint(canvas: Floats, thing: Thing, light: str) -> None:
@@ -50,7 +52,7 @@ def _paint(canvas: Floats, thing: Thing, light: str) -> None:
     reach = 1.25 * radius + 1.5
     left, right = max(0, int(thing.x - reach)), min(SIDE, int(thing.x + reach + SHADOW[0]) + 1)
     top, bottom = max(0, int(thing.y - reach)), min(SIDE, int(thing.y + reach + SHADOW[1]) + 1)
-    part = canvas[top:bottom, left:right]
+    part = canvas[:, top:bottom, left:right]
     tilt = math.radians(thing.angle)
     cos, sin = math.cos(tilt), math.sin(tilt)
     x = np.arange(left, right, dtype=np.float32) + np.float32(0.5 - thing.x)
@@ -60,14 +62,12 @@ def _paint(canvas: Floats, thing: Thing, light: str) -> None:
     distance = _distances(thing.shape, radius, u, v)
     dx, dy = SHADOW[0], SHADOW[1]
     cast = _distances(thing.shape, radius, u - (cos * dx + sin * dy), v - (cos * dy - sin * dx))
-    part *= (1 - SHADOW[2] * _cover(0.5 - cast / 2))[..., None]
+    part *= 1 - SHADOW[2] * _cover(0.5 - cast / 2)
 
     base, pattern, rim = _palette(thing.colour, light)
-    fill = (
-        base if thing.texture == "plain" else base + _pattern(thing.texture, radius, u, v)[..., None] * (pattern - base)
-    )
-    part += _cover(0.5 - distance)[..., None] * (rim - part)
-    part += _cover(0.5 - RIM - distance)[..., None] * (fill - part)
+    fill = base if thing.texture == "plain" else base + _pattern(thing.texture, radius, u, v) * (pattern - base)
+    part += _cover(0.5 - distance) * (rim - part)
+    part += _cover(0.5 - RIM - distance) * (fill - part)
 
 
 def _distances(shape: str, radius: float, u: Floats, v: Floats) -> Floats:
@@ -104,5 +104,5 @@ def _pattern(texture: str, radius: float, u: Floats, v: Floats) -> Floats:
 @cache
 def _palette(colour: str, light: str) -> tuple[Floats, Floats, Floats]:
     factors = np.array(LIGHT_ON_THINGS[light], dtype=np.float32)
-    base, pattern, rim = (np.array(rgb, dtype=np.float32) * factors for rgb in PAINT[colour])
+    base, pattern, rim = ((np.array(rgb, dtype=np.float32) * factors)[:, None, None] for rgb in PAINT[colour])
     return base, pattern, rim
