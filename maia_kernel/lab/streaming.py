@@ -21,8 +21,7 @@ _BUFFER = 512  # activations per unit that wait for the next merge
 _BINS = 512
 _SMALLEST = -100  # exponent of the narrowest bin; far from float32's denormals
 _DENSE = 1 / 12  # above this share of interesting values, counting all of them is cheaper than picking them out
-_EVERY = 8  # updates between two looks at how far the floor can be raised (the first few look every time)
-_MARGIN = 4
+_EVERY = 16  # updates between two looks at how far the floor can be raised (the first few look every time)
 
 _Floats = np.ndarray[Any, np.dtype[np.float32]]
 _Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -42,7 +41,7 @@ class Best:
     def __init__(self, units: int, k: int):
         self._k = k
         self._keys = torch.empty((units, 0), dtype=torch.int64)
-        self._waiting = torch.empty((units, _BUFFER))
+        self._waiting = torch.empty((_BUFFER, units))
         self._numbers = torch.empty(_BUFFER, dtype=torch.int64)
         self._filled = 0
 
@@ -54,7 +53,7 @@ class Best:
                 self._merge()
             part = min(_BUFFER - self._filled, len(activations) - done)
             place = slice(self._filled, self._filled + part)
-            self._waiting[:, place] = activations[done : done + part].T
+            self._waiting[place] = activations[done : done + part]
             self._numbers[place] = torch.arange(first + done, first + done + part)
             self._filled += part
             done += part
@@ -62,7 +61,7 @@ class Best:
     def _merge(self) -> None:
         # One 64-bit key orders by activation, then by falling image number: the float's bits in an order-preserving
         # form above, the number's complement below. Adding 0.0 turns -0.0, whose bits are smaller, into 0.0.
-        bits = (self._waiting[:, : self._filled] + 0.0).view(torch.int32)
+        bits = (self._waiting[: self._filled].T.contiguous() + 0.0).view(torch.int32)
         bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
         new = (bits.long() << 32) | (0xFFFFFFFF - self._numbers[: self._filled])
         keys = torch.cat([self._keys, new], 1)
@@ -95,8 +94,9 @@ class Tail:
     quantile : float
         Between 0 and 1.
     hopeful : bool
-        Drop what the share of images seen so far makes irrelevant with a margin of four, instead of what is irrelevant
-        for certain. Faster; on data in an unlucky order `certain` is False at the end, and a second pass is due.
+        Drop what is irrelevant if the rest of the stream is like what was seen so far, with a margin of more than two,
+        instead of what is irrelevant for certain. Faster; after data in an unlucky order `certain` is False, and a
+        second pass is due.
     """
 
     def __init__(self, units: int, total: int, quantile: float, *, hopeful: bool = True):
@@ -111,6 +111,7 @@ class Tail:
         self._start: _Ints = np.zeros(units, np.int64)  # number of the first bin
         self._floor: _Floats = np.full(units, np.inf, np.float32)  # values up to it are not in the bins
         self._top: _Floats = np.full(units, -np.inf, np.float32)
+        self._end = np.full(units, -np.inf)  # upper edge of the last bin
         self._sealed = np.zeros(units, bool)  # the floor is no longer the smallest value of all
 
     def update(self, values: Tensor) -> Tensor:
@@ -164,6 +165,9 @@ class Tail:
 
     def _grow(self, low: _Floats, top: _Floats) -> None:
         """Make the bins of every unit reach from its smallest to its largest value."""
+        if self._seen and low is self._floor and (top <= self._end).all():
+            np.maximum(self._top, top, out=self._top)
+            return
         if not self._seen:
             self._floor[:] = low
         self._top = np.maximum(self._top, top)
@@ -190,10 +194,11 @@ class Tail:
                 place = math.ceil(math.ldexp(float(self._floor[unit]), -int(exponent[unit]))) - 1 - int(start[unit])
                 self._counts[unit, place] += below
         self._exponent, self._start, self._floor = exponent, start, floor.astype(np.float32)
+        self._end = np.ldexp((start + _BINS).astype(float), exponent)
 
     def _offsets(self) -> tuple[_Floats, _Ints]:
         """Return per unit the inverse width of its bins, and what turns a bin's number into its place in the counts."""
-        inverse = np.ldexp(np.ones(len(self._start)), -self._exponent).astype(np.float32)
+        inverse = np.ldexp(np.float32(1), -self._exponent)
         return inverse, np.arange(len(self._start)) * _BINS - 1 - self._start
 
     def _count_all(self, flat: _Floats) -> None:
@@ -212,9 +217,10 @@ class Tail:
         units = flat.shape[1]
         hot = np.flatnonzero(parts > self._floor)
         part, unit = np.divmod(hot, units)
-        values = flat.reshape(-1)[(part * (size * units) + unit)[:, None] + np.arange(size) * units]
+        first = hot + part * ((size - 1) * units)  # place of the part's first value in the flat array
+        values = flat.reshape(-1).take(first[:, None] + np.arange(size) * units, mode="clip")
         picked = np.flatnonzero(values > self._floor[unit][:, None])
-        value, unit = values.reshape(-1)[picked], unit[picked // size]
+        value, unit = values.reshape(-1).take(picked, mode="clip"), unit.take(picked // size, mode="clip")
         place = np.ceil(value * inverse[unit]).astype(np.int64) + offset[unit]
         np.add.at(self._counts.reshape(-1), place, 1)
         self._share = len(value) / flat.size
@@ -223,7 +229,8 @@ class Tail:
         """Raise every floor to the highest edge that has enough values above it."""
         need = self._needed(self._total)
         if self._hopeful:
-            need = min(need, math.ceil(_MARGIN * (need * self._seen / self._total + _MARGIN)))
+            expected = need * self._seen / self._total
+            need = min(need, math.ceil(2 * expected + 6 * math.sqrt(expected) + 8))
         above = np.cumsum(self._counts[:, ::-1], 1)[:, ::-1]
         steps = np.maximum((above >= need).sum(1) - 1, 0)
         self._sealed |= above[:, 0] >= need
