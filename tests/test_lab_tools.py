@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import math
 from typing import Any
 
@@ -15,7 +16,7 @@ from maia_kernel.errors import BadCall, BadImage, UnknownName
 from maia_kernel.lab import generators
 from maia_kernel.lab.images import recall
 from maia_kernel.lab.load import load
-from maia_kernel.lab.plots import strip_plot, ticks
+from maia_kernel.lab.plots import strip_plot
 from maia_kernel.lab.system import System
 from maia_kernel.lab.tools import Tools
 
@@ -221,14 +222,11 @@ def test_the_control_can_be_named_and_a_variation_is_a_replication(
 
 
 def test_a_strip_plot_shows_its_rows_and_the_same_bytes_every_time() -> None:
-    rows = {"with": [3.0, 3.1, 3.1, 4.0], "without " + "x" * 60: [0.1], "negative": [-2.0, 1e-9]}
-    assert strip_plot(rows).tobytes() == strip_plot(rows).tobytes()
-    assert strip_plot(rows).height == strip_plot({"with": [3.0]}).height + 60
-    assert len(strip_plot(rows).getcolors(100_000)) > 10
-    assert strip_plot({"zero": [0.0, 0.0]}).size == strip_plot({"large": [1e9]}).size
-    for low, high in [(-0.1, 3.3), (0, 1e-7), (-1e9, 5)]:
-        assert 3 <= len(ticks(low, high)) <= 8
-        assert all(low <= tick <= high for tick in ticks(low, high))
+    rows = {"with": [3.0, 3.1, 4.0], "without a very long name that does not fit": [0.1, 0.2], "empty": []}
+    assert strip_plot(rows) == strip_plot(rows)
+    sizes = [Image.open(io.BytesIO(strip_plot(some))).height for some in (rows, {"with": [3.0]})]
+    assert sizes[0] > sizes[1]
+    assert strip_plot({"a": [0.0]}) != strip_plot({"a": [1.0, 2.0]})
 
 
 # -- errors ----------------------------------------------------------------------------------------------------------
