@@ -45,8 +45,9 @@ class Terminal:
         self.say(f"[bold]turn {turn}[/bold]  {escape(_summary(first))}")
 
     def running(self, cell: NotebookNode) -> None:
+        # A line of progress is all that a setup cell shows while it runs.
         last = cell.outputs[-1] if cell.get("outputs") else {}
-        progress = str(last.get("data", {}).get("text/plain", "")) if last.get("output_type") == "display_data" else ""
+        progress = str(last.get("text", "")) if transcript.role(cell) == "setup" else ""
         what = "loading" if transcript.role(cell) == "setup" else "running a cell"
         self._busy(f"{what}{f': {escape(_summary(progress))}' if progress else ''}")
 

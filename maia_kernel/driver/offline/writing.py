@@ -145,6 +145,8 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
     sentences = [f"The unit responds to {' OR '.join(texts)}."]
     sentences += [_support(seen, one) for one in found]
     sentences.append(f"{held} of {len(seen.exemplars)} exemplars hold at least one of them.")
+    if held < len(seen.exemplars) / 2:
+        sentences.append("Most exemplars are not explained by it: this is a part of the answer at best.")
     labels = [
         f"[LABEL {number}]: {text}{_turns(seen, _evidence_for(seen, one))}"
         for number, (text, one) in enumerate(zip(texts, found, strict=True), start=1)
