@@ -17,7 +17,7 @@ from torch import Tensor
 
 __all__ = ["Best", "Tail"]
 
-_BUFFER = 512  # activations per unit that wait for the next merge
+_BUFFER = 1024  # activations per unit that wait for the next merge
 _BINS = 512
 _SMALLEST = -100  # exponent of the narrowest bin; far from float32's denormals
 _DENSE = 1 / 12  # above this share of interesting values, counting all of them is cheaper than picking them out
@@ -138,19 +138,23 @@ class Tail:
     @property
     def certain(self) -> bool:
         """Whether every quantile is what `thresholds` says."""
-        return bool(((self._counts.sum(1) >= self._needed(self._seen)) | ~self._sealed).all())
+        last, _ = self._deciding(self._needed(self._seen))
+        edge = np.ldexp((self._start + last + 1).astype(float), self._exponent)
+        return bool((~self._sealed | ((last >= 0) & (edge >= self._floor))).all())
 
     def thresholds(self) -> _Floats:
         """Return the quantile of every unit, float32."""
         need = self._needed(self._seen)
-        above = np.cumsum(self._counts[:, ::-1], 1)[:, ::-1]  # values in each bin and those over it
-        last = (above >= need).sum(1) - 1  # the bin that holds the value; -1: at the floor, the smallest value of all
+        last, above = self._deciding(need)
         row = np.arange(len(last))
-        inside = self._counts[row, last]
-        part = (above[row, last] - need + 1) / np.maximum(inside, 1)
-        exact = np.ldexp(self._start + last + part, self._exponent)
-        lowest = np.maximum(exact, self._floor)
-        return np.where(last < 0, self._floor, np.minimum(lowest, self._top)).astype(np.float32)
+        part = (above[row, last] - need + 1) / np.maximum(self._counts[row, last], 1)
+        inside = np.maximum(np.ldexp(self._start + last + part, self._exponent), self._floor)
+        return np.where(last < 0, self._floor, np.minimum(inside, self._top)).astype(np.float32)
+
+    def _deciding(self, need: int) -> tuple[_Ints, _Ints]:
+        """Return each unit's bin of the need-th largest value, -1 for its floor, and the counts summed from the top."""
+        above = np.cumsum(self._counts[:, ::-1], 1)[:, ::-1]
+        return (above >= need).sum(1) - 1, above
 
     def _needed(self, count: int) -> int:
         """Return how many of the largest of ``count`` values decide the quantile."""
@@ -173,15 +177,17 @@ class Tail:
         self._top = np.maximum(self._top, top)
         fallen = ~self._sealed & (low < self._floor)
         floor = np.where(fallen, low, self._floor)
-        span = np.maximum(self._top.astype(float) - floor, 0.0)
-        size = np.maximum(np.abs(self._top), np.abs(floor)).astype(float)
+        bottom = floor if not self._seen else np.ldexp(self._start.astype(float), self._exponent)
+        bottom = np.minimum(bottom, floor)
+        span = np.maximum(self._top - bottom, 0.0)
+        size = np.maximum(np.abs(self._top), np.abs(bottom))
         # Bins finer than floats can tell apart would need numbers beyond 2**22, where float arithmetic is inexact.
         width = np.maximum(span / (_BINS - 2), size * 2.0**-22)
         needed = np.ceil(np.log2(np.maximum(width, 2.0**_SMALLEST))).astype(np.int64)
         exponent = np.maximum(self._exponent, needed)
         wider = exponent - self._exponent
         start = self._start >> wider
-        start = np.where(fallen | (self._seen == 0), np.floor(np.ldexp(floor, -exponent)).astype(np.int64), start)
+        start = np.where(fallen | (self._seen == 0), np.floor(np.ldexp(bottom, -exponent)).astype(np.int64), start)
         moved = np.flatnonzero((wider > 0) | fallen)
         if self._seen and len(moved):
             bins = ((self._start[moved, None] + np.arange(_BINS)) >> wider[moved, None]) - start[moved, None]
@@ -231,15 +237,9 @@ class Tail:
         if self._hopeful:
             expected = need * self._seen / self._total
             need = min(need, math.ceil(2 * expected + 6 * math.sqrt(expected) + 8))
-        above = np.cumsum(self._counts[:, ::-1], 1)[:, ::-1]
-        steps = np.maximum((above >= need).sum(1) - 1, 0)
-        self._sealed |= above[:, 0] >= need
-        moved = np.flatnonzero(steps)
-        if not len(moved):
-            return
-        bins = np.arange(_BINS) + steps[moved][:, None]
-        kept = np.take_along_axis(self._counts[moved], np.minimum(bins, _BINS - 1), 1)
-        self._counts[moved] = np.where(bins < _BINS, kept, 0)
-        self._start += steps
-        edge = np.ldexp(self._start.astype(float), self._exponent).astype(np.float32)
-        self._floor = np.where(steps > 0, np.maximum(self._floor, edge), self._floor)
+        last, _ = self._deciding(need)
+        # Bins under the floor stay where they are. What they hold was counted when the floor was lower: too few, which
+        # does no harm, because the deciding bin is found from the top.
+        edge = np.ldexp((self._start + last).astype(float), self._exponent).astype(np.float32)
+        self._floor = np.where(last >= 0, np.maximum(self._floor, edge), self._floor)
+        self._sealed |= last >= 0
