@@ -69,7 +69,8 @@ def test_a_mask_on_an_object_shows_that_object_only():
 
 
 def test_a_mask_on_the_ground_shows_the_ground():
-    assert describe(views([masked(PAIR, np.s_[50:62, 2:14])])[0]) == "no objects on grass at night"
+    assert describe(views([masked(PAIR, np.s_[50:62, 2:14])])[0]) == "grass at night"
+    assert describe(views([picture(Scene((), "grass", "night"))])[0]) == "no objects on grass at night"
 
 
 def test_a_mask_that_keeps_nothing_shows_nothing():

@@ -31,11 +31,14 @@ class View:
         From large to small, then from left to right.
     background, light : Guess or None
         None where a mask shows objects: then the rest of the picture is not what the mask is about.
+    masked : bool
+        Whether only a part of the picture is seen.
     """
 
     sightings: tuple[Sighting, ...]
     background: Guess | None
     light: Guess | None
+    masked: bool = False
 
 
 def views(images: Sequence[Image.Image]) -> list[View]:
@@ -50,8 +53,8 @@ def _view(percept: Percept, mask: NDArray[np.bool_] | None) -> View:
         return View(tuple(seen), percept.background, percept.light)
     kept = tuple(sighting for sighting in seen if _in_mask(sighting, np.asarray(mask, dtype=bool)))
     if kept or not np.any(mask):
-        return View(kept, None, None)
-    return View((), percept.background, percept.light)
+        return View(kept, None, None, masked=True)
+    return View((), percept.background, percept.light, masked=True)
 
 
 def _in_mask(sighting: Sighting, mask: NDArray[np.bool_]) -> bool:
@@ -62,7 +65,10 @@ def _in_mask(sighting: Sighting, mask: NDArray[np.bool_]) -> bool:
 
 
 def describe(image_view: View) -> str:
-    """A view in words, "a large red striped circle on perhaps grass at night"; "nothing" where all is masked."""
+    """A view in words, "a large red striped circle on perhaps grass at night"; "nothing" where all is masked.
+
+    A mask that keeps ground alone gives "grass at night"; "no objects on grass at night" is said of whole pictures.
+    """
     things = [
         object_text({family: _hedged(getattr(sighting, family)) for family in OBJECT_FAMILIES})
         for sighting in image_view.sightings
@@ -70,7 +76,9 @@ def describe(image_view: View) -> str:
     words = [enumerated(things)] if things else []
     if image_view.background and image_view.light:
         light = image_view.light
-        words += ["on" if things else "no objects on", _hedged(image_view.background)]
+        if not image_view.masked:  # behind a mask there may be objects
+            words += ["on"] if things else ["no objects on"]
+        words += [_hedged(image_view.background)]
         words += [("perhaps " if light.confidence < UNSURE else "") + LIGHT_PHRASES[light.value]]
     return " ".join(words) or "nothing"
 
