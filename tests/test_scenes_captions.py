@@ -73,6 +73,12 @@ def test_a_mask_on_the_ground_shows_the_ground():
     assert describe(views([picture(Scene((), "grass", "night"))])[0]) == "no objects on grass at night"
 
 
+def test_a_mask_on_an_edge_shows_the_object_and_the_ground_beside_it():
+    text = describe(views([masked(PAIR, np.s_[24:34, 26:40])])[0])
+    assert text.endswith(" on grass at night")
+    assert "circle" in text
+
+
 def test_a_mask_that_keeps_nothing_shows_nothing():
     assert describe(views([masked(PAIR, np.s_[0:0, 0:0])])[0]) == "nothing"
 

@@ -17,7 +17,8 @@ from maia_kernel.scenes.scene import MOST, OBJECT_FAMILIES, RADIUS, SIDE, VOCABU
 
 UNSURE = 0.6  # below this confidence a word is preceded by "perhaps"
 INSIDE = 0.3  # of an object's disc in the mask, from which on the object counts
-FILLS = 0.5  # of the mask in an object's disc, from which on it counts as well
+FILLS = 0.15  # of the mask in an object's disc, from which on it counts as well: units often fire at an object's edge
+GROUND = 0.5  # of the mask outside the discs of these objects, from which on background and light count
 _SIZES = ("large", "medium", "small")
 
 
@@ -30,7 +31,7 @@ class View:
     sightings : tuple of Sighting
         From large to small, then from left to right.
     background, light : Guess or None
-        None where a mask shows objects: then the rest of the picture is not what the mask is about.
+        None where a mask shows little besides objects: then the rest of the picture is not what it is about.
     masked : bool
         Whether only a part of the picture is seen.
     """
@@ -51,15 +52,22 @@ def _view(percept: Percept, mask: NDArray[np.bool_] | None) -> View:
     seen = sorted(percept.sightings, key=lambda s: (_SIZES.index(s.size.value), s.x))
     if mask is None:
         return View(tuple(seen), percept.background, percept.light)
-    kept = tuple(sighting for sighting in seen if _in_mask(sighting, np.asarray(mask, dtype=bool)))
-    if kept or not np.any(mask):
+    shown = np.asarray(mask, dtype=bool)
+    discs = {sighting: _disc(sighting, shown.shape) for sighting in seen}
+    kept = tuple(sighting for sighting, disc in discs.items() if _is_shown(disc, shown))
+    ground = shown & ~np.any([discs[sighting] for sighting in kept], axis=0) if kept else shown
+    if ground.sum() < GROUND * shown.sum() or not shown.any():
         return View(kept, None, None, masked=True)
-    return View((), percept.background, percept.light, masked=True)
+    return View(kept, percept.background, percept.light, masked=True)
 
 
-def _in_mask(sighting: Sighting, mask: NDArray[np.bool_]) -> bool:
-    rows, columns = ((np.arange(n) + 0.5) * SIDE / n for n in mask.shape)
-    disc = np.hypot(columns - sighting.x, rows[:, None] - sighting.y) <= RADIUS[sighting.size.value]
+def _disc(sighting: Sighting, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    rows, columns = ((np.arange(n) + 0.5) * SIDE / n for n in shape)
+    distance = np.hypot(columns - sighting.x, rows[:, None] - sighting.y)
+    return np.asarray(distance <= RADIUS[sighting.size.value])
+
+
+def _is_shown(disc: NDArray[np.bool_], mask: NDArray[np.bool_]) -> bool:
     both = float((disc & mask).sum())
     return both >= INSIDE * max(int(disc.sum()), 1) or both >= FILLS * max(int(mask.sum()), 1)
 
@@ -76,8 +84,10 @@ def describe(image_view: View) -> str:
     words = [enumerated(things)] if things else []
     if image_view.background and image_view.light:
         light = image_view.light
-        if not image_view.masked:  # behind a mask there may be objects
-            words += ["on"] if things else ["no objects on"]
+        if things:
+            words += ["on"]
+        elif not image_view.masked:  # behind a mask there may be objects
+            words += ["no objects on"]
         words += [_hedged(image_view.background)]
         words += [("perhaps " if light.confidence < UNSURE else "") + LIGHT_PHRASES[light.value]]
     return " ".join(words) or "nothing"

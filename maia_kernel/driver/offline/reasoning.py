@@ -151,7 +151,10 @@ def accepted(seen: Evidence) -> list[Words]:
 
 
 def concluded(seen: Evidence) -> list[Words]:
-    """What remains after the minimal pairs: words whose removal takes most of the activation away."""
+    """What remains after the minimal pairs: words whose removal takes most of the activation away.
+
+    Nothing remains when no exemplar holds any of it: whatever it is, it is not what the unit's exemplars are about.
+    """
     remaining: list[Words] = []
     for hypothesis in accepted(seen):
         start = seen.rows.get(drawn(hypothesis))
@@ -162,7 +165,7 @@ def concluded(seen: Evidence) -> list[Words]:
         needed = [word for word in hypothesis if _matters(seen, start, edited[word])]
         if needed and frozenset(needed) not in remaining:
             remaining.append(frozenset(needed))
-    return remaining
+    return remaining if any(one <= words for one in remaining for _, words in seen.exemplars) else []
 
 
 def unexplained(seen: Evidence) -> list[Words]:
