@@ -8,7 +8,7 @@ import torch
 
 from maia_kernel.lab.streaming import Best, Tail
 
-IMAGES, SIDE, UNITS = 220, 8, 6
+IMAGES, SIDE, UNITS = 500, 8, 6
 SCALES = np.array([0.01, 0.3, 1, 5, 40, 1000], np.float32)
 
 

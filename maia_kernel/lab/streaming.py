@@ -21,7 +21,8 @@ _BUFFER = 1024  # activations per unit that wait for the next merge
 _BINS = 512
 _SMALLEST = -100  # exponent of the narrowest bin; far from float32's denormals
 _DENSE = 1 / 12  # above this share of interesting values, counting all of them is cheaper than picking them out
-_EVERY = 16  # updates between two looks at how far the floor can be raised (the first few look every time)
+_OFTEN = 1.15  # how much the number of images grows between two looks at how far the floor can be raised
+_FEW = 64  # images that say too little about those to come
 
 _Floats = np.ndarray[Any, np.dtype[np.float32]]
 _Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -94,7 +95,7 @@ class Tail:
     quantile : float
         Between 0 and 1.
     hopeful : bool
-        Drop what is irrelevant if the rest of the stream is like what was seen so far, with a margin of more than two,
+        Drop what is irrelevant if the rest of the stream is like what was seen so far, with a margin of two or more,
         instead of what is irrelevant for certain. Faster; after data in an unlucky order `certain` is False, and a
         second pass is due.
     """
@@ -104,7 +105,8 @@ class Tail:
         self._total = total
         self._hopeful = hopeful
         self._seen = 0
-        self._updates = 0
+        self._images = 0
+        self._raised = 0
         self._share = 1.0
         self._counts: _Ints = np.zeros((units, _BINS), np.int64)
         self._exponent: _Ints = np.full(units, _SMALLEST, np.int64)
@@ -130,8 +132,9 @@ class Tail:
         else:
             self._count_some(flat, parts.numpy(), part)
         self._seen += len(flat)
-        self._updates += 1
-        if self._updates <= _EVERY or self._updates % _EVERY == 0:
+        self._images += count
+        if self._images >= _OFTEN * self._raised:
+            self._raised = self._images
             self._raise_floor()
         return tops
 
@@ -235,8 +238,10 @@ class Tail:
         """Raise every floor to the highest edge that has enough values above it."""
         need = self._needed(self._total)
         if self._hopeful:
-            expected = need * self._seen / self._total
-            need = min(need, math.ceil(2 * expected + 6 * math.sqrt(expected) + 8))
+            if self._images < _FEW:
+                return
+            margin = 1.5 + 24 / math.sqrt(self._images)  # 4.5 after 64 images, 2.3 after 1,000
+            need = min(need, math.ceil(margin * need * self._seen / self._total) + 8)
         last, _ = self._deciding(need)
         # Bins under the floor stay where they are. What they hold was counted when the floor was lower: too few, which
         # does no harm, because the deciding bin is found from the top.

@@ -8,6 +8,7 @@ module that is shared inside a network is called several times).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -33,11 +34,11 @@ def submodule(module: nn.Module, layer: str, model_name: str = "the model") -> n
     UnknownName
         With near matches; paths near the root come first where nothing is near.
     """
-    modules: dict[str, nn.Module] = dict(module.named_modules())
-    if layer not in modules or layer == "":
-        paths = sorted((path for path in modules if path), key=lambda path: path.count("."))
-        raise UnknownName(f"layer of {model_name}", layer, paths)
-    return modules[layer]
+    if layer:
+        with contextlib.suppress(AttributeError):
+            return module.get_submodule(layer)
+    paths = sorted((path for path, _ in module.named_modules() if path), key=lambda path: path.count("."))
+    raise UnknownName(f"layer of {model_name}", layer, paths)
 
 
 def first_tensor(output: object) -> Tensor | None:
