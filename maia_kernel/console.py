@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import time
+from pathlib import Path
 
 from nbformat import NotebookNode
 from rich.console import Console
@@ -76,9 +79,12 @@ class Terminal:
                 evidence = f"[dim](turns {turns})[/dim]" if turns else "[dim](no evidence named)[/dim]"
                 self._console.print(f"[bold]label {number}[/bold]      {escape(label['text'])} {evidence}")
         self._console.print(f"\n[bold]notebook[/bold]     {escape(path)}", soft_wrap=True)
-        self._console.print(f"[dim]open         jupyter lab {escape(path)}[/dim]")
-        self._console.print(f"[dim]re-run       jupyter execute {escape(path)}[/dim]")
-        self._console.print(f"[dim]continue     maia continue {escape(path)} --question '…'[/dim]")
+        for what, program, rest in (
+            ("open", "jupyter", f"lab {path}"),
+            ("re-run", "jupyter", f"execute {path}"),
+            ("continue", "maia", f"continue {path} --question '…'"),
+        ):
+            self._console.print(f"[dim]{what:<12} {escape(_command(program))} {escape(rest)}[/dim]")
 
     def _busy(self, what: str) -> None:
         if self._quiet or not self._console.is_terminal:
@@ -93,6 +99,14 @@ class Terminal:
         if self._status is not None:
             self._status.stop()
             self._status = None
+
+
+def _command(program: str) -> str:
+    """How to call a program of this environment: by its name where the shell finds it, else by its path."""
+    own = Path(sys.executable).with_name(program)
+    if not own.exists() or shutil.which(program) == str(own):
+        return program
+    return shlex.quote(str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own))
 
 
 def _summary(text: str, most: int = 100) -> str:

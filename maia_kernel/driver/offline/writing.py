@@ -181,7 +181,8 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
         for word in words
         if word in seen.rows and word not in used
     ]
-    measured += [pair for pair in reasoning.pairs(seen) if reasoning.name(pair) in seen.rows and pair not in found]
+    # A pair that holds a word of the answer is not ruled out, it is more than is needed.
+    measured += [pair for pair in reasoning.pairs(seen) if reasoning.name(pair) in seen.rows and not pair & used]
     if not measured:
         return ""
     listed = [
