@@ -163,12 +163,11 @@ def _scan_once(
                 best[name] = Best(view.shape[3], kept)
                 values = total * view.shape[1] * view.shape[2]
                 tails[name] = Tail(view.shape[3], values, QUANTILE, hopeful=hopeful)
-            tops = tails[name].update(view)
-            if not bool(torch.isfinite(tops).all()):
-                raise MaiaError(
-                    f"{name} gives infinite or NaN activations on pictures {done} to {done + len(tops) - 1}"
-                )
-            best[name].update(done, tops)
+            try:
+                best[name].update(done, tails[name].update(view))
+            except ValueError as error:
+                last = done + len(view) - 1
+                raise MaiaError(f"{name} gives infinite or NaN activations on pictures {done} to {last}") from error
 
         return read
 

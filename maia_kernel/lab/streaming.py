@@ -20,7 +20,6 @@ __all__ = ["Best", "Tail"]
 _BUFFER = 1024  # activations per unit that wait for the next merge
 _BINS = 512
 _SMALLEST = -100  # exponent of the narrowest bin; far from float32's denormals
-_DENSE = 1 / 12  # above this share of interesting values, counting all of them is cheaper than picking them out
 _OFTEN = 1.15  # how much the number of images grows between two looks at how far the floor can be raised
 _FEW = 64  # images that say too little about those to come
 
@@ -66,16 +65,18 @@ class Best:
         bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
         new = (bits.long() << 32) | (0xFFFFFFFF - self._numbers[: self._filled])
         keys = torch.cat([self._keys, new], 1)
-        self._keys = keys.topk(min(self._k, keys.shape[1]), dim=1).values
+        kept = min(self._k, keys.shape[1])
+        self._keys = torch.from_numpy(np.partition(keys.numpy(), -kept)[:, -kept:])  # many times faster than topk
         self._filled = 0
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Return activations (units, k), largest first, and image numbers (units, k), int32."""
         if self._filled:
             self._merge()
-        bits = (self._keys >> 32).int()
+        keys = self._keys.sort(descending=True).values
+        bits = (keys >> 32).int()
         bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-        return bits.view(torch.float32).clone(), (0xFFFFFFFF - (self._keys & 0xFFFFFFFF)).int()
+        return bits.view(torch.float32).clone(), (0xFFFFFFFF - (keys & 0xFFFFFFFF)).int()
 
 
 class Tail:
@@ -107,7 +108,6 @@ class Tail:
         self._seen = 0
         self._images = 0
         self._raised = 0
-        self._share = 1.0
         self._counts: _Ints = np.zeros((units, _BINS), np.int64)
         self._exponent: _Ints = np.full(units, _SMALLEST, np.int64)
         self._start: _Ints = np.zeros(units, np.int64)  # number of the first bin
@@ -117,21 +117,21 @@ class Tail:
         self._sealed = np.zeros(units, bool)  # the floor is no longer the smallest value of all
 
     def update(self, values: Tensor) -> Tensor:
-        """Take values (N, h, w, units), finite; returns the maxima (N, units) over positions, a by-product."""
-        count, height, width, units = values.shape
-        part = next(size for size in (8, 7, 6, 5, 4, width) if width % size == 0)
-        parts = values.reshape(count, height * width // part, part, units).amax(2)
-        tops = parts.amax(1)
+        """Take values (N, h, w, units); returns the maxima (N, units) over positions, a by-product.
+
+        Raises
+        ------
+        ValueError
+            For a maximum that is infinite or NaN.
+        """
+        count, height, width, _ = values.shape
+        tops = values.amax((1, 2))
         top = tops.amax(0).numpy()
         if not np.isfinite(top).all():
-            return tops
+            raise ValueError("activations are infinite or NaN")
         self._grow(self._lowest(values), top)
-        flat = values.reshape(-1, units).numpy()
-        if self._share > _DENSE:
-            self._count_all(flat)
-        else:
-            self._count_some(flat, parts.numpy(), part)
-        self._seen += len(flat)
+        self._count(values.reshape(count * height, -1).numpy(), width)
+        self._seen += count * height * width
         self._images += count
         if self._images >= _OFTEN * self._raised:
             self._raised = self._images
@@ -205,34 +205,15 @@ class Tail:
         self._exponent, self._start, self._floor = exponent, start, floor.astype(np.float32)
         self._end = np.ldexp((start + _BINS).astype(float), exponent)
 
-    def _offsets(self) -> tuple[_Floats, _Ints]:
-        """Return per unit the inverse width of its bins, and what turns a bin's number into its place in the counts."""
-        inverse = np.ldexp(np.float32(1), -self._exponent)
-        return inverse, np.arange(len(self._start)) * _BINS - 1 - self._start
-
-    def _count_all(self, flat: _Floats) -> None:
-        """Count every value (positions, units) above the floor."""
-        inverse, offset = self._offsets()
-        place = np.ceil(flat * inverse).astype(np.int64)
-        place += offset
-        place[flat <= self._floor] = self._counts.size  # one further bin, thrown away
-        counted = np.bincount(place.ravel(), minlength=self._counts.size + 1)[:-1]
-        self._counts += counted.reshape(self._counts.shape)
-        self._share = float(counted.sum()) / flat.size
-
-    def _count_some(self, flat: _Floats, parts: _Floats, size: int) -> None:
-        """Count the same values, looking only into those parts of maps whose maximum is above the floor."""
-        inverse, offset = self._offsets()
-        units = flat.shape[1]
-        hot = np.flatnonzero(parts > self._floor)
-        part, unit = np.divmod(hot, units)
-        first = hot + part * ((size - 1) * units)  # place of the part's first value in the flat array
-        values = flat.reshape(-1).take(first[:, None] + np.arange(size) * units, mode="clip")
-        picked = np.flatnonzero(values > self._floor[unit][:, None])
-        value, unit = values.reshape(-1).take(picked, mode="clip"), unit.take(picked // size, mode="clip")
-        place = np.ceil(value * inverse[unit]).astype(np.int64) + offset[unit]
-        np.add.at(self._counts.reshape(-1), place, 1)
-        self._share = len(value) / flat.size
+    def _count(self, rows: _Floats, width: int) -> None:
+        """Count the values above the floor; a row holds all units at ``width`` positions, one after another."""
+        picked = np.flatnonzero(rows > np.tile(self._floor, width))  # long rows compare faster than short ones
+        units = len(self._start)
+        unit = picked - picked // units * units  # faster than %
+        scaled = rows.reshape(-1).take(picked) * np.ldexp(np.float32(1), -self._exponent).take(unit)
+        offset = np.arange(units) * _BINS - 1 - self._start
+        place = np.ceil(scaled).astype(np.int64) + offset.take(unit)
+        self._counts += np.bincount(place, minlength=self._counts.size).reshape(self._counts.shape)
 
     def _raise_floor(self) -> None:
         """Raise every floor to the highest edge that has enough values above it."""

@@ -173,7 +173,7 @@ def _support(seen: Evidence, hypothesis: Words) -> str:
 
 
 def _ruled_out(seen: Evidence, found: list[Words]) -> str:
-    """The words and pairs that were measured and do not hold."""
+    """The words and pairs that were measured and are not part of the answer."""
     used = {word for one in found for word in one}
     measured = [
         frozenset((word,))
@@ -183,12 +183,20 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
     ]
     # A pair that holds a word of the answer is not ruled out, it is more than is needed.
     measured += [pair for pair in reasoning.pairs(seen) if reasoning.name(pair) in seen.rows and not pair & used]
-    if not measured:
-        return ""
-    listed = [
-        f"{phrases.label(seen, one)} ({reasoning.share(seen, seen.rows[reasoning.name(one)]):.0%})" for one in measured
-    ]
-    return f"Ruled out, with the share of the exemplars' activation that they reach: {phrases.enumerated(listed)}."
+    weaker = [one for one in measured if reasoning.share(seen, seen.rows[reasoning.name(one)]) >= reasoning.SHARE]
+    without = [one for one in measured if one not in weaker]
+    sentences = []
+    if without:
+        sentences.append(f"Ruled out: {_shares(seen, without)}.")
+    if weaker:
+        sentences.append(f"Weaker, or not surely more than the control: {_shares(seen, weaker)}.")
+    return " ".join([*sentences, "(Shares of the way from the control to the exemplars.)"] if sentences else [])
+
+
+def _shares(seen: Evidence, hypotheses: list[Words]) -> str:
+    shares = [f"{reasoning.share(seen, seen.rows[reasoning.name(one)]):.0%}" for one in hypotheses]
+    named = [f"{phrases.label(seen, one)} ({share})" for one, share in zip(hypotheses, shares, strict=True)]
+    return phrases.enumerated(named)
 
 
 def _evidence_for(seen: Evidence, hypothesis: Words) -> tuple[str, ...]:
