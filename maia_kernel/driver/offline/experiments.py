@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from maia_kernel.driver.offline import phrases, reasoning
@@ -106,9 +107,19 @@ def _measure(conditions: Mapping[str, str | list[str]], control: str, repeats: i
 
 
 def _listed(texts: Sequence[str], indent: int = 4) -> str:
+    """A list of strings over as few lines as fit."""
     pad = " " * indent
-    lines = "\n".join(f"{pad}{_quoted(text)}," for text in texts)
-    return f"[\n{lines}\n{pad[4:]}]"
+    lines = textwrap.wrap(
+        # Spaces inside of the strings must survive the wrapping.
+        " ".join(_quoted(text).replace(" ", "\0") + "," for text in texts),
+        width=100,
+        initial_indent=pad,
+        subsequent_indent=pad,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    body = "\n".join(lines).replace("\0", " ")
+    return f"[\n{body}\n{pad[4:]}]"
 
 
 def _quoted(text: str) -> str:
