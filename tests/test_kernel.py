@@ -420,3 +420,26 @@ def test_malformed_messages_become_valid_outputs():
         ("execute_result", {"execution_count": "one"}), ("update_display_data", {"transient": {"display_id": "new"}}),
     )  # fmt: skip
     nbformat.validate(new_notebook(cells=[new_code_cell("", outputs=nodes)]))
+
+
+def test_outputs_that_lag_behind_the_reply_of_a_silent_cell_are_waited_for(kernel, monkeypatch):
+    monkeypatch.setattr(module, "SILENCE", 0.25)
+    live = kernel._live
+    take, reply = live.take, live.reply
+    replied: list[object] = []
+    polls = iter(range(3))
+
+    def noticing(request):
+        found = reply(request)
+        replied.extend([found] if found else [])
+        return found
+
+    def lagging():
+        # The drain thread is slow: nothing arrives before the reply, nor with the first looks after it.
+        return take() if replied and next(polls, None) is None else []
+
+    monkeypatch.setattr(live, "reply", noticing)
+    monkeypatch.setattr(live, "take", lagging)
+    result, cell = run(kernel, "import threading\nthreading.Event().wait(0.5)\nprint('late')")
+    assert result.status == "ok"
+    assert written(cell) == "late\n"

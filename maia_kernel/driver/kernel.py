@@ -225,7 +225,8 @@ class _Watch:
         reply: dict[str, Any] | None = None
         while not (reply and self._idle):
             heard = live.wait(TICK)
-            reply = live.reply(self._request) or reply
+            if reply is None and (reply := live.reply(self._request)):
+                self._heard = time.monotonic()  # a cell may have been silent for long: patience begins with the reply
             self._take()
             now = time.monotonic()
             if reply:
