@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from maia_kernel.lab.streaming import Best, Tail
+from maia_kernel.lab.streaming import Best, Tail, lattice
 
 IMAGES, SIDE, UNITS = 500, 8, 6
 SCALES = np.array([0.01, 0.3, 1, 5, 40, 1000], np.float32)
@@ -44,7 +44,8 @@ STREAMS = {
 def through(values: np.ndarray, step: int, **options: bool) -> Tail:
     tail = Tail(UNITS, values.size // UNITS, 0.99, **options)
     for i in range(0, len(values), step):
-        tail.update(torch.from_numpy(values[i : i + step]))
+        part = torch.from_numpy(values[i : i + step])
+        tail.update(part, part.amax((1, 2)))
     return tail
 
 
@@ -69,10 +70,22 @@ def test_a_random_order_needs_no_second_pass_and_an_unlucky_one_is_noticed() -> 
     assert not through(STREAMS["best first"], 20).certain
 
 
-def test_maxima_over_positions_come_with_the_quantile() -> None:
-    values = STREAMS["odd width"]
-    tail = Tail(UNITS, values.size // UNITS, 0.99)
-    np.testing.assert_array_equal(tail.update(torch.from_numpy(values)).numpy(), values.max((1, 2)))
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 1), (3, 5), (4, 4), (8, 8), (7, 7), (13, 13), (16, 16), (56, 56), (1, 197)]
+)
+def test_a_lattice_is_spread_evenly_over_a_map(height: int, width: int) -> None:
+    rows, columns = np.divmod(lattice(height, width).numpy(), width)
+    assert min(height * width, 8) <= len(rows) <= 24
+    if height >= 8:  # every quarter of the map has its share, and no row or column has them all
+        quarters = np.bincount((rows >= height / 2) * 2 + (columns >= width / 2), minlength=4)
+        assert quarters.min() >= len(rows) / 8
+        assert max(np.bincount(rows).max(), np.bincount(columns).max()) <= 4
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    tail = Tail(1, 4, 0.99)
+    with pytest.raises(ValueError, match="infinite or NaN"):
+        tail.update(torch.zeros(1, 2, 2, 1), torch.tensor([[float("nan")]]))
 
 
 @pytest.mark.parametrize("step", [1, 13, 700])

@@ -32,7 +32,7 @@ from maia_kernel.errors import MaiaError, UsageError
 from maia_kernel.lab import tracing
 from maia_kernel.lab.datasets import Dataset, find_dataset, pictures
 from maia_kernel.lab.models import Model, batches, layer_of, layers, load_model
-from maia_kernel.lab.streaming import Best, Tail
+from maia_kernel.lab.streaming import Best, Tail, lattice
 from maia_kernel.lab.units import positions
 from maia_kernel.locations import resolve
 
@@ -41,7 +41,7 @@ __all__ = ["KEPT", "QUANTILE", "Exemplars", "Found", "Progress", "open_store", "
 KEPT = 64  # per unit; the tools show 15, more are there for a search among "the rest"
 QUANTILE = 0.99  # over positions, close to network dissection's 0.995 (Bau et al., CVPR 2017, section 2)
 SPARSE_SHARE = 0.25  # of the largest activation: the threshold of a unit whose quantile is 0
-_FORMAT = 1
+_FORMAT = 2
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
@@ -128,7 +128,8 @@ def scan(
     Returns
     -------
     dict of str to Found
-        Ties between activations go to the lower number; for the error of the quantiles see `streaming.Tail`.
+        Ties between activations go to the lower number; for the error of the quantiles see `streaming.Tail`
+        and `streaming.lattice`.
 
     Raises
     ------
@@ -154,6 +155,7 @@ def _scan_once(
 ) -> tuple[dict[str, Best], dict[str, Tail]]:
     best: dict[str, Best] = {}
     tails: dict[str, Tail] = {}
+    looked_at: dict[str, Tensor] = {}
     done = 0
 
     def reader(name: str) -> Callable[[Tensor], None]:
@@ -161,10 +163,12 @@ def _scan_once(
             view = positions(output.float())
             if name not in best:
                 best[name] = Best(view.shape[3], kept)
-                values = total * view.shape[1] * view.shape[2]
-                tails[name] = Tail(view.shape[3], values, QUANTILE, hopeful=hopeful)
+                looked_at[name] = lattice(view.shape[1], view.shape[2])
+                tails[name] = Tail(view.shape[3], total * len(looked_at[name]), QUANTILE, hopeful=hopeful)
+            tops = view.amax((1, 2))
             try:
-                best[name].update(done, tails[name].update(view))
+                tails[name].update(view.flatten(1, 2).index_select(1, looked_at[name])[:, None], tops)
+                best[name].update(done, tops)
             except ValueError as error:
                 last = done + len(view) - 1
                 raise MaiaError(f"{name} gives infinite or NaN activations on pictures {done} to {last}") from error

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Best", "Tail"]
+__all__ = ["Best", "Tail", "lattice"]
 
 _BUFFER = 1024  # activations per unit that wait for the next merge
 _BINS = 512
+_POSITIONS = 16  # of a map, about, that count for the quantile
 _SMALLEST = -100  # exponent of the narrowest bin; far from float32's denormals
 _OFTEN = 1.15  # how much the number of images grows between two looks at how far the floor can be raised
 _FEW = 64  # images that say too little about those to come
@@ -79,6 +80,20 @@ class Best:
         return bits.view(torch.float32).clone(), (0xFFFFFFFF - (keys & 0xFFFFFFFF)).int()
 
 
+def lattice(height: int, width: int) -> Tensor:
+    """Return about 16 positions, evenly spread over a map, as row times width plus column; all where there are no more.
+
+    Values near to each other are alike, so that further positions say little about a quantile. Of the 65,536 values
+    that 4,096 pictures give, the 0.99 quantile is the quantile of all positions at a rank within 0.99 +- 0.0008 (two
+    binomial standard errors).
+    """
+    step = math.ceil(height * width / _POSITIONS)
+    # A shift from row to row near the golden ratio keeps the positions apart (for a step of 2, a chessboard).
+    shift = next(turn for turn in range(round(0.618 * step), 2 * step + 1) if math.gcd(turn, step) == 1)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.nonzero(((columns + shift * rows) % step == 0).flatten()).flatten()
+
+
 class Tail:
     """An upper quantile of every unit over all positions of all images, by a histogram of its upper tail.
 
@@ -116,8 +131,8 @@ class Tail:
         self._end = np.full(units, -np.inf)  # upper edge of the last bin
         self._sealed = np.zeros(units, bool)  # the floor is no longer the smallest value of all
 
-    def update(self, values: Tensor) -> Tensor:
-        """Take values (N, h, w, units); returns the maxima (N, units) over positions, a by-product.
+    def update(self, values: Tensor, tops: Tensor) -> None:
+        """Take values (N, h, w, units) and their maxima (N, units), or those of more values.
 
         Raises
         ------
@@ -125,7 +140,6 @@ class Tail:
             For a maximum that is infinite or NaN.
         """
         count, height, width, _ = values.shape
-        tops = values.amax((1, 2))
         top = tops.amax(0).numpy()
         if not np.isfinite(top).all():
             raise ValueError("activations are infinite or NaN")
@@ -136,7 +150,6 @@ class Tail:
         if self._images >= _OFTEN * self._raised:
             self._raised = self._images
             self._raise_floor()
-        return tops
 
     @property
     def certain(self) -> bool:
@@ -213,7 +226,7 @@ class Tail:
         scaled = rows.reshape(-1).take(picked) * np.ldexp(np.float32(1), -self._exponent).take(unit)
         offset = np.arange(units) * _BINS - 1 - self._start
         place = np.ceil(scaled).astype(np.int64) + offset.take(unit)
-        self._counts += np.bincount(place, minlength=self._counts.size).reshape(self._counts.shape)
+        np.add.at(self._counts.reshape(-1), place, 1)  # few places: a bincount would touch every bin
 
     def _raise_floor(self) -> None:
         """Raise every floor to the highest edge that has enough values above it."""
