@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; the exit code is 0, 2 for a wrong call, 1 for a negative result or a failure."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
     try:
         return int(options.verb(options))
     except UsageError as error:
@@ -44,9 +48,7 @@ def _run(options: argparse.Namespace) -> int:
 
     terminal = Terminal(quiet=options.quiet)
     vlm = choose(options.agent, options.base_url, os.environ)
-    terminal.say(f"unit {options.unit} in {options.layer} of {options.model}; agent {vlm.name}: {vlm.about}")
-    if endpoint := getattr(vlm, "endpoint", None):
-        terminal.say(f"pictures of the dataset {options.dataset} will be sent to {endpoint}")
+    terminal.begins(vlm, f"unit {options.unit} in {options.layer} of {options.model}")
     notebook = investigate(
         options.model,
         options.layer,
@@ -77,12 +79,16 @@ def _continue(options: argparse.Namespace) -> int:
     from maia_kernel.driver.vlm import choose
 
     terminal = Terminal(quiet=options.quiet)
-    if options.question is None and Investigation.open(Path(options.notebook)).final is not None:
+    investigation = Investigation.open(Path(options.notebook))
+    if options.question is None and investigation.final is not None:
         terminal.say(f"{options.notebook} is finished; ask on with --question")
         return 0
+    agent = options.agent or investigation.nb.metadata.get("maia", {}).get("agent", "offline")
+    vlm = choose(agent, options.base_url, os.environ)
+    terminal.begins(vlm, options.notebook)
     notebook = resume(
         options.notebook,
-        agent=choose(options.agent, options.base_url, os.environ),
+        agent=vlm,
         question=options.question,
         limits=_limits(options),
         watch=terminal,
@@ -146,7 +152,7 @@ def _add_run(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     with_what.add_argument("--generator", default="scenes", help="text -> image (default: %(default)s)")
     with_what.add_argument("--editor", default="scenes", help="image + instruction -> image (default: %(default)s)")
     with_what.add_argument("--describer", default="scenes", help="image -> text (default: %(default)s)")
-    with_what.add_argument("--seed", type=int, default=0, help="seed of every random choice (default: %(default)s)")
+    with_what.add_argument("--seed", type=_seed, default=0, help="seed of every random choice (default: %(default)s)")
     _add_agent(run)
     where = run.add_argument_group("files")
     where.add_argument("--prompts", metavar="DIR", help="prompts that replace the shipped ones")
@@ -160,18 +166,18 @@ def _add_continue(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     again = verbs.add_parser("continue", help="let the agent go on with a saved (and perhaps edited) notebook")
     again.add_argument("notebook", metavar="NB")
     again.add_argument("--question", metavar="TEXT", help="ask something further; reopens a finished notebook")
-    _add_agent(again)
+    _add_agent(again, default=None)
     again.set_defaults(verb=_continue)
 
 
-def _add_agent(parser: argparse.ArgumentParser) -> None:
+def _add_agent(parser: argparse.ArgumentParser, default: str | None = "offline") -> None:
     agent = parser.add_argument_group("agent and limits")
     agent.add_argument(
         "--agent",
-        default="offline",
+        default=default,
         metavar="MODEL",
         help="a model at an OpenAI-compatible endpoint, or 'offline': rules and a closed vocabulary, no language model "
-        "(default: %(default)s)",
+        f"(default: {default or 'the one that the notebook names'})",
     )
     agent.add_argument("--base-url", metavar="URL", help="the endpoint (default: OPENAI_BASE_URL, else OpenAI's own)")
     agent.add_argument("--max-turns", type=_positive_int, default=25, metavar="N", help="default: %(default)s")
@@ -189,6 +195,13 @@ def _add_agent(parser: argparse.ArgumentParser) -> None:
 
 def _unit(text: str) -> int | str:
     return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {2**32 - 1}, not {text}")
+    return value
 
 
 def _positive(text: str) -> float:

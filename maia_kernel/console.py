@@ -17,6 +17,7 @@ from maia_kernel.driver import transcript
 from maia_kernel.driver.cells import Markdown, Notice, Turn
 from maia_kernel.driver.kernel import Result
 from maia_kernel.driver.notebook import Investigation
+from maia_kernel.driver.vlm import VLM
 
 
 class Terminal:
@@ -33,6 +34,12 @@ class Terminal:
         self._quiet = quiet
         self._status: Status | None = None
         self._since = time.monotonic()
+
+    def begins(self, vlm: VLM, what: str) -> None:
+        """What is investigated, by whom, and where pictures are sent."""
+        self.say(escape(f"{what}; agent {vlm.name}: {vlm.about}"))
+        if endpoint := getattr(vlm, "endpoint", None):
+            self.say(escape(f"pictures of the dataset will be sent to {endpoint}"))
 
     def say(self, line: str) -> None:
         """One line, in rich's markup."""
@@ -79,10 +86,11 @@ class Terminal:
                 evidence = f"[dim](turns {turns})[/dim]" if turns else "[dim](no evidence named)[/dim]"
                 self._console.print(f"[bold]label {number}[/bold]      {escape(label['text'])} {evidence}")
         self._console.print(f"\n[bold]notebook[/bold]     {escape(path)}", soft_wrap=True)
+        again = " --question '…'" if notebook.final is not None else ""
         for what, program, rest in (
             ("open", "jupyter", f"lab {path}"),
             ("re-run", "jupyter", f"execute {path}"),
-            ("continue", "maia", f"continue {path} --question '…'"),
+            ("continue", "maia", f"continue {path}{again}"),
         ):
             self._console.print(f"[dim]{what:<12} {escape(_command(program))} {escape(rest)}[/dim]")
 

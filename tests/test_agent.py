@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from maia_kernel.driver import transcript
+from maia_kernel.driver import cells, transcript
 from maia_kernel.driver.agent import Limits, run
 from maia_kernel.driver.investigate import Nobody
 from maia_kernel.driver.kernel import Kernel
@@ -60,7 +60,7 @@ def test_an_error_ends_the_turn_and_is_shown(notebook, kernel):
     vlm = drive(notebook, kernel, python("1 / 0") + "\n" + python("print('unreached')"), FINAL)
     heard = vlm.requests[1][-1].text
     assert "ZeroDivisionError" in heard
-    assert "(not run: an earlier cell of this turn failed)" in heard
+    assert "(not run: the turn ended at an earlier cell)" in heard
     failed, unreached = transcript.code_of_turn(notebook.nb, 1)
     assert failed.metadata["tags"] == ["raises-exception"]
     assert unreached.metadata["tags"] == ["skip-execution"]
@@ -136,6 +136,31 @@ def test_a_model_that_stops_answering_leaves_a_notebook_that_goes_on(notebook, k
     drive(again, kernel, python("print(x)"), FINAL)
     assert again.turn == 3
     assert again.final is not None
+
+
+def test_a_run_that_is_broken_off_in_a_cell_leaves_nothing_that_hangs(notebook, kernel):
+    class Impatient(Nobody):
+        def running(self, cell):
+            if "while" in cell.source:
+                raise KeyboardInterrupt
+
+    vlm = ScriptedVLM([python("while True: pass") + "\n" + python("print('unreached')")])
+    with pytest.raises(KeyboardInterrupt):
+        run(notebook, vlm, kernel, Limits(), Impatient())
+    kinds = [(cell.cell_type, cell.metadata.get("tags")) for cell in Investigation.open(notebook.path).nb.cells]
+    assert ("raw", None) in kinds
+    assert ("code", ["skip-execution"]) in kinds
+    assert notices(notebook) == ["restart"]
+    vlm = drive(notebook, kernel, FINAL)
+    assert "was broken off" in vlm.requests[0][-1].text
+    assert "not run" in vlm.requests[0][-1].text
+
+
+def test_a_conversation_that_ends_with_the_agent_is_asked_to_go_on(notebook, kernel):
+    notebook.append(cells.parse("I wait."), Reply("I wait."))
+    del notebook.nb.cells[-1]  # the notice
+    vlm = drive(notebook, kernel, FINAL)
+    assert vlm.requests[0][-1].role == "user"
 
 
 def test_the_conversation_of_a_notebook_can_be_replayed(notebook, kernel, tmp_path):

@@ -131,6 +131,33 @@ def test_a_final_answer_beside_code_is_asked_for_again():
     assert kinds(turn) == ["format"]
 
 
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("red (turns 2, 5)\nThanks for reading.", Label("red", (2, 5))),
+        ("red (Turn 2)", Label("red", (2,))),
+        ("red (turns 2–4 and 6).", Label("red", (2, 3, 4, 6))),
+        ("red (a colour)", Label("red (a colour)")),
+    ],
+)
+def test_the_turns_behind_a_label(line, label):
+    final = parse(f"[DESCRIPTION]: d\n[LABEL 1]: {line}").final
+    assert final is not None
+    assert final.labels == (label,)
+
+
+def test_what_a_model_thought_aloud_is_neither_code_nor_answer():
+    turn = parse(f"<think>\n{FINAL}\n```python\nx = 1\n```\n</think>\nNow I wait.")
+    assert turn.final is None
+    assert code(turn) == []
+    assert kinds(turn) == ["format"]
+    assert parse(f"<think>hm</think>\n{FINAL}").final is not None
+
+
+def test_a_template_that_is_echoed_is_no_answer():
+    assert parse("[DESCRIPTION]: ...\n[LABEL 1]: <…>").final is None
+
+
 def test_the_other_tasks_answers():
     bias = parse("[BIAS]: labradors in snow are missed").final
     verdict = parse("[REASONING]: the beach does not matter\n[LABEL]: selective").final

@@ -62,7 +62,7 @@ def test_a_server_drives_a_whole_run(tmp_path, chat_server):
         OPENAI_API_KEY="secret-key-1234",
     )
     assert done.returncode == 0, done.stderr
-    assert f"will be sent to {chat_server.url}" in done.stdout
+    assert f"pictures of the dataset will be sent to {chat_server.url}" in done.stdout
     assert len(chat_server.requests) == 7
     for earlier, later in zip(chat_server.requests, chat_server.requests[1:], strict=False):
         assert later["messages"][: len(earlier["messages"])] == earlier["messages"]

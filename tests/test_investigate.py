@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from maia_kernel import investigate
-from maia_kernel.driver import transcript
+from maia_kernel.driver import cells, transcript
 from maia_kernel.driver.investigate import Study, destination, kernel_environment, resume
+from maia_kernel.driver.messages import Reply
 from maia_kernel.driver.vlm import ScriptedVLM
 
 FINAL = "[DESCRIPTION]: red things\n[LABEL 1]: red (turn 1)"
@@ -47,8 +48,23 @@ def test_going_on_restores_the_kernel_and_keeps_what_is_there(tmp_path):
     assert notebook.turn == 4
     assert "And twice?" in vlm.requests[0][-1].text
     assert "again 6" in vlm.requests[1][-1].text
-    texts = [cell.source for cell in notebook.nb.cells if transcript.role(cell) == "final"]
-    assert texts == [FINAL, FINAL]
+    answers = [cell for cell in notebook.nb.cells if transcript.role(cell) == "final"]
+    assert [cell.metadata["maia"]["turn"] for cell in answers] == [2, 4]
+
+
+def test_a_run_that_was_killed_in_a_cell_goes_on_without_it(tmp_path):
+    """What kill -9 leaves: the reply on disk, its cells without outputs and without a mark that they ran."""
+    path = tmp_path / "a.ipynb"
+    notebook = investigate(agent=ScriptedVLM([FINAL]), out=path)
+    del notebook.nb.cells[-1]
+    reply = "```python\nwhile True: pass\n```\n```python\nprint('second')\n```"
+    notebook.append(cells.parse(reply), Reply(reply))
+    notebook.save()
+    vlm = ScriptedVLM([FINAL])
+    again = resume(path, agent=vlm)
+    assert again.final is not None
+    assert "was broken off" in vlm.requests[0][-1].text
+    assert "not run" in vlm.requests[0][-1].text
 
 
 def test_a_new_name_for_every_run(tmp_path, monkeypatch):

@@ -422,6 +422,11 @@ def test_malformed_messages_become_valid_outputs():
     nbformat.validate(new_notebook(cells=[new_code_cell("", outputs=nodes)]))
 
 
+def test_a_bundle_that_nbformat_forbids_becomes_text(kernel):
+    _, cell = run(kernel, "from IPython.display import display\ndisplay({'text/plain': 5}, raw=True)")
+    assert cell.outputs[0].data == {"text/plain": "5"}
+
+
 def test_outputs_that_lag_behind_the_reply_of_a_silent_cell_are_waited_for(kernel, monkeypatch):
     monkeypatch.setattr(module, "SILENCE", 0.25)
     live = kernel._live

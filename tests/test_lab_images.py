@@ -82,7 +82,7 @@ def test_words_are_not_images(word: str) -> None:
         (np.zeros((0, 4, 3)), "no pixels"),
         (b"\x89PNG\r\n\x1a\n and then nothing", "cannot be read"),
         ("data:image/png,abc", "base64"),
-        (12, "a int is not an image"),
+        (12, "^int is not an image"),
         (None, "NoneType"),
         ((3.5, Image.new("RGB", (4, 4))), "pair"),
         (Path("no-such.png"), "no file"),

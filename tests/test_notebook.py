@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from markdown_it import MarkdownIt
 
 from maia_kernel.driver import cells
 from maia_kernel.driver.messages import Reply
@@ -81,6 +82,20 @@ def test_labels_are_linked_to_the_cells_of_the_turns_they_name(notebook):
     assert facts["labels"][1] == {"text": "blue", "turns": [], "cells": []}
 
 
+def test_a_final_answer_renders_whole(notebook):
+    turn(notebook, "Done.\n\n[DESCRIPTION]: d e f\n\n[LABEL 1]: rings (turns 3, 5)\n\n[LABEL 2]: stars")
+    html = MarkdownIt("commonmark").render(notebook.final.source)
+    for line in ("[DESCRIPTION]: d e f", "[LABEL 1]: rings (turns 3, 5)", "[LABEL 2]: stars"):
+        assert line in html
+        assert f"\n{line}" in notebook.final.source
+
+
+def test_an_empty_cell_at_the_end_changes_nothing(notebook):
+    turn(notebook, "[DESCRIPTION]: d\n[LABEL 1]: red")
+    notebook.nb.cells.append(nbformat.v4.new_code_cell(""))
+    assert notebook.final is not None
+
+
 def test_a_question_after_the_answer_reopens_it(notebook):
     turn(notebook, "[DESCRIPTION]: d\n[LABEL 1]: red")
     assert notebook.final is not None
@@ -114,6 +129,9 @@ def test_a_notebook_of_4_4_gets_ids(notebook):
         ("", "is empty"),
         ('{"cells": [', "is not JSON"),
         ("[1]", "not a notebook"),
+        ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": null}', "not a valid notebook"),
+        ('{"nbformat": 4, "nbformat_minor": "x", "metadata": {}, "cells": [1]}', "not a valid notebook"),
+        ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"id": []}]}', "not a valid notebook"),
         ('{"nbformat": 3, "worksheets": [], "cells": []}', "nbformat 3"),
         ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{}]}', "not a valid notebook"),
         ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [%s, %s]}', "two cells with the id a"),

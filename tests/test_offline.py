@@ -62,7 +62,7 @@ def test_the_answer_names_effect_evidence_and_what_was_ruled_out():
     headings = [message.text.split("\n")[0] for message in said if message.role == "assistant"]
     for turn in final.labels[0].turns:
         assert headings[turn - 1].startswith(("### Experiment: pairs", "### Experiment: edits"))
-    assert "over the control" in final.description
+    assert "over 'none of these'" in final.description
     assert "Ruled out" in final.description
     assert "no language model" in final.description
 
@@ -129,3 +129,23 @@ def test_words_that_the_describer_is_unsure_of_do_not_count():
         Message("user", (Text("exemplar 1: activation 3.5\n\nexemplar 1: a perhaps red circle on blue"),)),
     ]
     assert evidence.read(said).exemplars == ((3.5, frozenset({"blue"})),)
+
+
+def test_a_second_control_changes_nothing_that_was_measured_against_the_first():
+    table = "condition  n    mean      sd     min     max\n{}   8   {:.3f}   0.100   0.000   1.000"
+    said = [Message("user", (Text("the generator draws only these words:\n  colour: red, blue\n"),))]
+    said += [Message("user", (Text(table.format(name, mean)),)) for name, mean in CONTROLS]
+    assert evidence.read(said).rows[reasoning.CONTROL].mean == 0.5
+
+
+CONTROLS = [("none of these", 0.5), ("none of these either", 0.9)]
+
+
+def test_it_says_that_it_cannot_read_questions():
+    asked = "**Question.** Is this unit about the beach?\n\nThe unit under study is unit 1."
+    text = OfflineExperimenter().reply([Message("user", (Text(asked),)), Message("assistant", (Text("x"),))] * 2).text
+    assert "closed vocabulary" in text
+    world = WordWorld(unit("one", 1)[1])
+    said = investigate(world)
+    said[1] = Message("user", (Text(f"{said[1].text}\n\n{asked}"),))
+    assert "I cannot read questions" in OfflineExperimenter().reply(said[:-1]).text

@@ -58,7 +58,7 @@ def test_outputs_answer_in_order_and_the_cell_that_was_not_reached_says_so(inves
     assert parts[1].data == PIXEL
     assert parts[0] == Text("Output of code cell 1 of 2:\n\nexemplar 1")
     assert "ValueError: no" in parts[2].text
-    assert "Output of code cell 2 of 2:\n\n(not run: an earlier cell of this turn failed)" in parts[2].text
+    assert "Output of code cell 2 of 2:\n\n(not run: the turn ended at an earlier cell)" in parts[2].text
     assert "\x1b" not in parts[2].text
 
 
@@ -126,6 +126,23 @@ def test_a_notebook_without_our_metadata_is_a_conversation_of_a_person():
     said = transcript.messages(nb)
     assert roles(said) == ["user"]
     assert said[0].text == "Hello\n\nA person ran this:\n```python\nx\n```\n\n(no output)"
+
+
+def test_metadata_of_any_kind_is_survived(investigation):
+    before = [message.wire() for message in investigation.messages()]
+    investigation.nb.metadata["maia"]["wire"] = None
+    investigation.nb.cells[-1].metadata["maia"]["usage"] = "much"
+    assert [message.wire() for message in investigation.messages()] == before
+    investigation.nb.cells[-1].metadata["maia"]["turn"] = "x"
+    assert investigation.messages()
+    assert transcript.ledger(investigation.nb).tokens == 0
+
+
+def test_a_runner_that_empties_skipped_cells_changes_nothing(investigation):
+    before = investigation.messages()
+    skipped = next(cell for cell in investigation.nb.cells if cell.source == "print('b')")
+    skipped.outputs = []
+    assert investigation.messages() == before
 
 
 def test_turns_and_tokens_are_counted_from_the_cells(investigation):

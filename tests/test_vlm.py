@@ -57,6 +57,9 @@ def test_pictures_travel_as_data_urls_in_user_messages_and_nothing_else_is_sent(
         (404, "application/json", '{"error": {"message": "no such model"}}', "no such model"),
         (200, "text/html", "<html>proxy</html>", "not a chat completion"),
         (200, "application/json", '{"choices": []}', "not a chat completion"),
+        (200, "application/json", '{"choices": [{"mess', "not a chat completion"),
+        (200, "application/json", '{"choices": [{"index": 0, "message": null}]}', "not a chat completion"),
+        (200, "application/json", '{"choices": {"a": 1}}', "not a chat completion"),
     ],
 )
 def test_answers_that_are_none_end_in_one_line(chat_server, status, kind, text, says):
@@ -79,6 +82,18 @@ def test_a_reply_without_text_is_empty_and_without_usage_uncounted(chat_server):
     chat_server.answer_raw(200, "application/json", body)
     reply = choose("m", chat_server.url, {}).reply(QUESTION)
     assert (reply.text, reply.usage) == ("", {})
+
+
+@pytest.mark.parametrize("url", ["::bad", "http://", "ftp://x/v1", "http://[::1/v1"])
+def test_an_address_that_is_none(url):
+    with pytest.raises(UsageError, match="--base-url"):
+        choose("m", url, {})
+
+
+def test_neither_a_password_nor_a_path_is_shown():
+    vlm = OpenAIVLM("/somewhere/models/llava", base_url="http://user:word@127.0.0.1:1/v1", api_key="k")
+    assert vlm.endpoint == "http://127.0.0.1:1/v1/"
+    assert vlm.name == "llava"
 
 
 def test_a_script_answers_in_order_and_then_fails():

@@ -83,6 +83,8 @@ def run(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch
     try:
         while notebook.final is None:
             _check(notebook, limits, time.monotonic() - started)
+            if notebook.messages()[-1].role == "assistant":  # somebody has deleted what followed it
+                _tell(notebook, Notice("format", "Please go on."), watch)
             step(notebook, vlm, kernel, limits, watch)
     except LimitReached as limit:
         _tell(notebook, Notice("limit", f"The run was ended: {limit}."), watch)
@@ -103,7 +105,12 @@ def step(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watc
     for notice in turn.notices:
         watch.noticed(notice)
     for position, cell in enumerate(code):
-        if not _execute(notebook, cell, kernel, limits, watch):
+        try:
+            goes_on = _execute(notebook, cell, kernel, limits, watch)
+        except BaseException:  # Ctrl-C, a full disk: whoever opens the notebook must not wait for this cell again
+            abandon(notebook, code[position:], watch)
+            raise
+        if not goes_on:
             for unreached in code[position + 1 :]:
                 notebook.not_run(unreached)
             break
@@ -125,6 +132,16 @@ def setup(notebook: Investigation, kernel: Kernel, watch: Watcher) -> Result:
     return result
 
 
+def abandon(notebook: Investigation, code: list[NotebookNode], watch: Watcher) -> None:
+    """Mark the cells of a turn that was broken off: the first was running, the others were not reached."""
+    running, *unreached = code
+    for cell in unreached:
+        notebook.not_run(cell)
+    if "ran_sha256" not in running.metadata["maia"]:
+        notebook.retire(running)
+        _tell(notebook, _stopped(running, "The last code cell was broken off with the run", revived=True), watch)
+
+
 def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits: Limits, watch: Watcher) -> bool:
     """Run one cell of the agent; whether the turn goes on after it."""
     watch.running(cell)
@@ -133,7 +150,8 @@ def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits
     watch.ran(cell, result)
     if result.status in ("timeout", "died"):
         notebook.retire(cell)
-        _tell(notebook, _stopped(cell, result, revived=not kernel.alive), watch)
+        what = "The last code cell killed its kernel" if result.status == "died" else "The last code cell was stopped"
+        _tell(notebook, _stopped(cell, f"{what} ({result.note})", revived=not kernel.alive), watch)
     notebook.save()
     if not kernel.alive:
         kernel.restart()
@@ -144,16 +162,15 @@ def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits
     return result.status == "ok"
 
 
-def _stopped(cell: NotebookNode, result: Result, *, revived: bool) -> Notice:
+def _stopped(cell: NotebookNode, what: str, *, revived: bool) -> Notice:
     """What to say of a cell that was stopped; its partial output is quoted, because a raw cell has none."""
     printed = [part.text for part in outputs.parts(cell.outputs, elided=True) if isinstance(part, Text)]
     quoted = f"\n\nUntil then it had shown:\n{cells.fence(chr(10).join(printed), 'text')}" if printed else ""
     if revived:
-        after = "The kernel was restarted and the setup cells were run again: define what you need anew."
+        after = "The kernel is a new one, in which the setup cells were run: define what you need anew."
     else:
         after = "Do not rely on names that it defined: the cell will be left out when the notebook is run again."
-    what = "The last code cell killed its kernel" if result.status == "died" else "The last code cell was stopped"
-    return Notice("restart" if revived else "limit", f"{what} ({result.note}). {after}{quoted}")
+    return Notice("restart" if revived else "limit", f"{what}. {after}{quoted}")
 
 
 def _check(notebook: Investigation, limits: Limits, seconds: float) -> None:

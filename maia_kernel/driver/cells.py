@@ -20,7 +20,10 @@ _TAG = re.compile(
     r"^ {0,3}(?:#{1,6} +)?[*_]{0,3}\[(?P<name>DESCRIPTION|BIAS|REASONING|LABEL(?: \d+)?)\]"
     r"[*_]{0,3} *:?[*_]{0,3}(?P<text>.*)$"
 )
-_EVIDENCE = re.compile(r"\s*\(turns? +(?P<turns>\d+(?:(?:\s*,\s*|\s+and\s+)(?:and\s+)?\d+)*)\)\s*\.?\s*$")
+_EVIDENCE = re.compile(r"\s*\(turns? +(?P<turns>\d[\d\s,–and-]*)\)[\s.*_]*$", re.IGNORECASE)
+_RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
+# What a reasoning model thought aloud is neither code nor an answer.
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -131,13 +134,15 @@ def parse(text: str, finish_reason: str | None = "stop") -> Turn:
     """
     text = re.sub(r"\r\n?", "\n", text).encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be saved
     lines = text.split("\n")
-    tokens = MarkdownIt("commonmark").parse(text)
+    # Only blocks matter; reading what is inside of them would take quadratic time on a hostile reply.
+    heard = _THOUGHT.sub(lambda thought: re.sub(r"[^\n]", " ", thought[0]), text)
+    tokens = MarkdownIt("commonmark").disable("inline").parse(heard)
     blocks = [_block(token, lines) for token in tokens if token.type == "fence" and token.map]
     cut = finish_reason == "length"
     code = [block for block in _code_blocks(blocks) if block.content.strip()]
     runnable = [block for block in code if block.closed or (not cut and _parses(block.content))]
     cells = _interleave(lines, runnable)
-    final, missing = _final(lines, tokens)
+    final, missing = _final(heard.split("\n"), tokens)
     if cut:
         notice = _CUT
     elif len(runnable) < len(code):
@@ -220,7 +225,7 @@ def _final(lines: list[str], tokens: list[Token]) -> tuple[Final | None, str]:
         elif current is not None and number not in hidden:
             current.append(line)
     found = {name: "\n".join(text).strip() for name, text in fields.items()}
-    return _complete({name: text for name, text in found.items() if text})
+    return _complete({name: text for name, text in found.items() if text.strip(" .…<>*_")})
 
 
 def _complete(found: dict[str, str]) -> tuple[Final | None, str]:
@@ -244,9 +249,13 @@ def _complete(found: dict[str, str]) -> tuple[Final | None, str]:
 
 
 def _label(text: str) -> Label:
-    first = text.split("\n\n")[0].replace("\n", " ").strip()
+    """A label, with the turns named at the end of its first line or of its first paragraph."""
+    lines = text.split("\n\n")[0].split("\n")
+    first = lines[0] if _EVIDENCE.search(lines[0]) else " ".join(lines)
     match = _EVIDENCE.search(first)
     if not match:
-        return Label(first)
-    turns = tuple(int(number) for number in re.findall(r"\d+", match["turns"]))
-    return Label(first[: match.start()].strip(), turns)
+        return Label(first.strip())
+    turns: dict[int, None] = {}
+    for start, end in _RANGE.findall(match["turns"]):
+        turns |= dict.fromkeys(range(int(start), min(int(end or start), int(start) + 100) + 1))
+    return Label(first[: match.start()].strip(), tuple(turns))

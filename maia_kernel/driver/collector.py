@@ -114,13 +114,20 @@ def _bundle(kind: str, content: Mapping[str, Any]) -> NotebookNode:
     data, metadata = content.get("data"), content.get("metadata")
     node = NotebookNode(
         output_type="execute_result" if kind == "execute_result" else "display_data",
-        data=from_dict(dict(data)) if isinstance(data, Mapping) else NotebookNode(),
+        data=_valid(data) if isinstance(data, Mapping) else NotebookNode(),
         metadata=from_dict(dict(metadata)) if isinstance(metadata, Mapping) else NotebookNode(),
     )
     if kind == "execute_result":
         count = content.get("execution_count")
         node["execution_count"] = count if isinstance(count, int) else None
     return node
+
+
+def _valid(data: Mapping[str, Any]) -> NotebookNode:
+    """A bundle as nbformat allows it: anything but JSON is text, whatever the cell has published."""
+    return from_dict(
+        {mime: value if mime.endswith("json") or isinstance(value, str) else str(value) for mime, value in data.items()}
+    )
 
 
 def _error(content: Mapping[str, Any]) -> NotebookNode:

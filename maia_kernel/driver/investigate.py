@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from maia_kernel import __version__, errors
 from maia_kernel.driver import prompts as prompt_files
 from maia_kernel.driver import transcript
-from maia_kernel.driver.agent import Limits, Watcher, run, setup
+from maia_kernel.driver.agent import Limits, Watcher, abandon, run, setup
 from maia_kernel.driver.cells import Notice, Turn
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation, setup_sources
@@ -122,6 +122,8 @@ def investigate(
         The run has ended early; the notebook is valid and can be continued.
     """
     study = Study(model, layer, unit, dataset, generator, editor, describer, seed)
+    if task == "question" and not question:
+        raise UsageError("the task 'question' needs a question: --question 'why does …?'")
     folder = Path(prompts) if prompts is not None else None
     prompt_files.check_folder(folder)
     destination(out, study)  # refuses early what cannot be written late
@@ -174,18 +176,32 @@ def resume(
         return investigation
     watch = watch or Nobody()
     with Kernel(env=kernel_environment(os.environ), cwd=investigation.path.parent) as kernel:
-        for cell in investigation.nb.cells:
-            if cell.cell_type == "code" and "skip-execution" not in cell.metadata.get("tags", []):
-                again = copy.deepcopy(cell)
-                watch.running(again)
-                result = kernel.run(again)
-                watch.ran(again, result)
-                if transcript.role(cell) == "setup":
-                    _require(result)
+        _restore(investigation, kernel, limits or Limits(), watch)
+        if vlm.name != investigation.nb.metadata.get("maia", {}).get("agent", vlm.name):
+            investigation.note(Notice("restart", f"From here on the agent is {vlm.name}: {vlm.about}."))
         if question is not None:
             investigation.add("user", f"**Question.** {question}")
         run(investigation, vlm, kernel, limits or Limits(), watch)
     return investigation
+
+
+def _restore(investigation: Investigation, kernel: Kernel, limits: Limits, watch: Watcher) -> None:
+    """Run the code cells in order, whoever wrote them, and leave their outputs as they are."""
+    broken_off = [cell for cell in investigation.nb.cells if transcript.never_ended(cell)]
+    if broken_off:  # the driver was killed while the first of them ran
+        abandon(investigation, broken_off, watch)
+    for cell in investigation.nb.cells:
+        if cell.cell_type != "code" or "skip-execution" in cell.metadata.get("tags", []):
+            continue
+        is_setup = transcript.role(cell) == "setup"
+        again = copy.deepcopy(cell)
+        watch.running(again)
+        result = kernel.run(again, timeout=None if is_setup else limits.cell_timeout)
+        watch.ran(again, result)
+        if is_setup:
+            _require(result)
+        elif not kernel.alive:
+            raise KernelError(f"the kernel did not survive the cell {cell.source.splitlines()[:1]}: {result.note}")
 
 
 def draft(study: Study, vlm: VLM, *, task: str, question: str | None, folder: Path | None) -> Investigation:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -313,4 +314,6 @@ def _exit(code: int) -> str:
 def _roots(env: Mapping[str, str], cwd: Path) -> dict[str, str]:
     """Folders whose names tell whose machine this is, and what stands for them in outputs."""
     named = {str(cwd): ".", env.get("HOME", ""): "~", env.get("TMPDIR", ""): "<tmp>"}
+    if sys.prefix != sys.base_prefix:
+        named[sys.prefix] = "<venv>"
     return {folder: name for folder, name in named.items() if len(folder.rstrip("/")) > 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +24,6 @@ from maia_kernel.driver.messages import Message, Reply
 from maia_kernel.errors import NotebookError, UsageError
 
 SCHEMA = 1
-NOT_RUN = "(not run: an earlier cell of this turn failed)\n"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _VERSIONS_OF = ("torch", "transformers", "ipykernel", "nbformat", "numpy", "pillow")
 
@@ -67,7 +67,7 @@ class Investigation:
             One line: not there, not JSON, not a notebook, another major version, or not valid.
         """
         try:
-            raw = path.read_bytes()
+            raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
         except OSError as error:
             raise NotebookError(f"cannot read {path}: {error.strerror}") from error
         try:
@@ -75,17 +75,18 @@ class Investigation:
         except orjson.JSONDecodeError as error:
             what = "is empty" if not raw.strip() else f"is not JSON (line {error.lineno}): was it cut?"
             raise NotebookError(f"{path} {what}") from error
-        if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int) or "cells" not in data:
-            raise NotebookError(f"{path} is not a notebook of nbformat 4")
+        if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
+            raise NotebookError(f"{path} is not a notebook")
         if data["nbformat"] != 4:
             raise NotebookError(f"{path} is of nbformat {data['nbformat']}; save it as version 4 in Jupyter first")
-        if data.get("nbformat_minor", 0) < 5:
-            data = nbformat.v4.upgrade(nbformat.from_dict(data), 4, data.get("nbformat_minor", 0))
-        _settle_ids(path, data["cells"])
         try:
+            if data.get("nbformat_minor", 0) < 5:
+                data = nbformat.v4.upgrade(nbformat.from_dict(data), 4, data.get("nbformat_minor", 0))
+            _settle_ids(path, data["cells"])
             nbformat.validate(data)
-        except nbformat.ValidationError as error:
-            raise NotebookError(f"{path} is not a valid notebook: {error.message}") from error
+        except (nbformat.ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
+            why = " ".join(str(getattr(error, "message", error)).split())
+            raise NotebookError(f"{path} is not a valid notebook: {why[:200]}") from error
         return cls(path, rejoin_lines(nbformat.from_dict(data)))
 
     def save(self) -> None:
@@ -126,6 +127,8 @@ class Investigation:
     def final(self) -> NotebookNode | None:
         """The cell with the final answer, unless somebody has asked on after it."""
         for cell in reversed(self.nb.cells):
+            if not cell.source.strip():
+                continue  # JupyterLab adds an empty cell when the last one is run
             name = transcript.role(cell)
             if name == "final":
                 return cell
@@ -144,9 +147,10 @@ class Investigation:
         number = self.turn + 1
         appended = []
         for part in turn.cells:
-            cell = new_markdown_cell(part.source) if isinstance(part, Markdown) else new_code_cell(part.source)
+            source = _readable(part.source) if turn.final else part.source
+            cell = new_markdown_cell(source) if isinstance(part, Markdown) else new_code_cell(source)
             appended.append(self._append(cell, "final" if turn.final else "assistant", number))
-            cell.metadata["maia"]["wrote_sha256"] = transcript.digest(part.source)
+            cell.metadata["maia"]["wrote_sha256"] = transcript.digest(source)
         first = appended[0].metadata["maia"]
         first["finish_reason"] = reply.finish_reason
         if reply.usage:
@@ -172,7 +176,7 @@ class Investigation:
 
     def not_run(self, cell: NotebookNode) -> None:
         """Say of a code cell that it was not reached, to the agent, to the reader and to other runners."""
-        cell.outputs = [new_output("stream", name="stdout", text=NOT_RUN)]
+        cell.outputs = [new_output("stream", name="stdout", text=transcript.NOT_RUN + "\n")]
         cell.metadata["tags"] = ["skip-execution"]
 
     def retire(self, cell: NotebookNode) -> None:
@@ -223,6 +227,11 @@ def setup_sources(parameters: Mapping[str, object]) -> tuple[str, str]:
         "                     generator=GENERATOR, editor=EDITOR, describer=DESCRIBER, seed=SEED)"
     )
     return "\n".join(lines), loading
+
+
+def _readable(source: str) -> str:
+    """A final answer that renders: behind a blank line "[LABEL 1]: circles" is a link's definition, and vanishes."""
+    return re.sub(r"[ \t]*\n(?:[ \t]*\n)*(?= {0,3}\[(?:LABEL|DESCRIPTION|BIAS|REASONING)\b)", "  \n", source)
 
 
 def _literal(value: object) -> str:

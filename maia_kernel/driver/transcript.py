@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from maia_kernel.driver import cells, outputs
 from maia_kernel.driver.messages import Message, Part, Role, Text, merge
 
+NOT_RUN = "(not run: the turn ended at an earlier cell)"
 _NEVER_SENT = ("header", "scorecard")
 
 
@@ -32,7 +33,8 @@ def messages(nb: NotebookNode) -> list[Message]:
     nb : NotebookNode
         An nbformat 4.5 notebook, with or without our metadata.
     """
-    limits = outputs.Limits(side=int(_facts(nb).get("wire", {}).get("side") or outputs.Limits().side))
+    wire = _facts(nb).get("wire")
+    limits = outputs.Limits(side=_number(wire.get("side") if isinstance(wire, dict) else 0) or outputs.Limits().side)
     said: list[Message] = []
     for (speaker, _), group in groupby(nb.cells, key=_place):
         if speaker == "assistant":
@@ -50,12 +52,18 @@ def role(cell: NotebookNode) -> str:
 
 def turn(cell: NotebookNode) -> int:
     """The number of the turn that a cell of ours belongs to; 0 before the first and for a person's cells."""
-    return int(_facts(cell).get("turn", 0)) if role(cell) != "person" else 0
+    return _number(_facts(cell).get("turn")) if role(cell) != "person" else 0
 
 
 def digest(source: str) -> str:
     """The hash by which edits of a source are noticed."""
     return hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()
+
+
+def never_ended(cell: NotebookNode) -> bool:
+    """Whether a cell is the agent's and was neither run to an end nor skipped: the run was broken off."""
+    skipped = "skip-execution" in cell.metadata.get("tags", [])
+    return cell.cell_type == "code" and role(cell) == "assistant" and not skipped and "ran_sha256" not in _facts(cell)
 
 
 def code_of_turn(nb: NotebookNode, number: int) -> Iterator[NotebookNode]:
@@ -66,6 +74,11 @@ def code_of_turn(nb: NotebookNode, number: int) -> Iterator[NotebookNode]:
 def _facts(holder: NotebookNode) -> dict[str, Any]:
     facts = holder.get("metadata", {}).get("maia", {})
     return facts if isinstance(facts, dict) else {}
+
+
+def _number(value: object) -> int:
+    """A count from metadata that anybody may have edited."""
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _place(cell: NotebookNode) -> tuple[str, int]:
@@ -101,6 +114,9 @@ def _turn(group: list[NotebookNode], limits: outputs.Limits) -> Iterator[Message
 
 
 def _output(cell: NotebookNode, limits: outputs.Limits) -> Iterable[Part]:
+    # Other runners empty the outputs of cells that they skip.
+    if role(cell) == "assistant" and "skip-execution" in cell.metadata.get("tags", []):
+        return [Text(NOT_RUN)]
     elided = bool(_facts(cell).get("elided"))
     return outputs.parts(cell.get("outputs", []), elided=elided, limits=limits) or [Text("(no output)")]
 
@@ -133,7 +149,8 @@ def ledger(nb: NotebookNode) -> Ledger:
     total = Ledger()
     for cell in nb.cells:
         total.turns = max(total.turns, turn(cell))
-        for name, count in (_facts(cell).get("usage") or {}).items():
-            total.usage[name] = total.usage.get(name, 0) + int(count)
+        usage = _facts(cell).get("usage")
+        for name, count in usage.items() if isinstance(usage, dict) else ():
+            total.usage[name] = total.usage.get(name, 0) + _number(count)
     total.tokens = total.usage.get("prompt_tokens", 0) + total.usage.get("completion_tokens", 0)
     return total

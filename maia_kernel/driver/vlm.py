@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from maia_kernel.driver.messages import Message, Reply
@@ -80,19 +82,27 @@ class OpenAIVLM:
     def __init__(self, model: str, *, base_url: str | None, api_key: str, timeout: float = 600.0, retries: int = 4):
         import openai
 
+        if base_url is not None and not re.match(r"https?://[^/]", base_url):
+            raise UsageError(f"--base-url {base_url} is not a URL such as http://127.0.0.1:8000/v1")
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise UsageError("OPENAI_API_KEY holds a character that no key has; was it copied with something else?")
         self._model = model
-        self._client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=timeout, max_retries=retries)
+        try:
+            self._client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=timeout, max_retries=retries)
+        except Exception as error:  # the HTTP library's own kinds of "not a URL"
+            raise UsageError(f"--base-url {base_url} cannot be used: {_one_line(str(error))}") from error
 
     about = "a vision-language model behind an OpenAI-compatible endpoint"
 
     @property
     def name(self) -> str:
-        return self._model
+        # A local server may want a folder's path as the model's name; no path of a machine goes into a notebook.
+        return PurePath(self._model).name if PurePath(self._model).is_absolute() else self._model
 
     @property
     def endpoint(self) -> str:
-        """Where the pictures are sent."""
-        return str(self._client.base_url)
+        """Where the pictures are sent, without the password that a URL may hold."""
+        return re.sub(r"//[^/@]*@", "//", str(self._client.base_url))
 
     def reply(self, messages: Sequence[Message]) -> Reply:
         import openai
@@ -104,12 +114,17 @@ class OpenAIVLM:
             raise VLMError(f"{self.endpoint} answered {error.status_code}: {_one_line(error.message)}") from error
         except openai.OpenAIError as error:
             raise VLMError(f"no answer from {self.endpoint}: {_one_line(str(error))}") from error
-        # A server that is not one (a proxy's HTML page) comes back as a bare string.
-        if isinstance(answer, str) or not getattr(answer, "choices", None):
-            raise VLMError(f"{self.endpoint} answered with something that is not a chat completion")
-        choice = answer.choices[0]
-        text = choice.message.content or choice.message.refusal or ""
-        return Reply(text, choice.finish_reason, _usage(answer.usage))
+        except ValueError as error:  # a body that is not JSON
+            raise VLMError(f"{self.endpoint} answered with something that is not a chat completion") from error
+        # A server that is not one (a proxy's HTML page) comes back as a bare string, and fields may be of any kind.
+        try:
+            choice = answer.choices[0]
+            text = choice.message.content or getattr(choice.message, "refusal", None) or ""
+            if isinstance(text, list):
+                text = "".join(part.get("text") or "" for part in text)
+            return Reply(str(text), choice.finish_reason, _usage(getattr(answer, "usage", None)))
+        except (AttributeError, TypeError, KeyError, IndexError) as error:
+            raise VLMError(f"{self.endpoint} answered with something that is not a chat completion") from error
 
 
 class ScriptedVLM:

@@ -189,7 +189,7 @@ def as_image(value: object) -> Image.Image:
         return _from_array(value, channels_first=False)
     if isinstance(value, tuple) and len(value) == 2 and is_image(value[1]):
         raise BadImage("this is an (activation, image) pair; pass its second element: [image for _, image in pairs]")
-    raise BadImage(f"a {type(value).__name__} is not an image; give {_ACCEPTED}")
+    raise BadImage(f"{type(value).__name__} is not an image; give {_ACCEPTED}")
 
 
 def as_images(values: object) -> list[Image.Image]:
@@ -197,7 +197,7 @@ def as_images(values: object) -> list[Image.Image]:
     if isinstance(values, (str, bytes, bytearray)) or is_image(values):
         return [as_image(values)]
     if not isinstance(values, Iterable):
-        raise BadImage(f"a {type(values).__name__} is not a list of images; give a list of {_ACCEPTED}")
+        raise BadImage(f"{type(values).__name__} is not a list of images; give a list of {_ACCEPTED}")
     images = []
     for i, value in enumerate(values):
         try:

@@ -16,6 +16,7 @@ _ACTIVATION = re.compile(r"^exemplar (\d+): activation (-?[\d.]+)$", re.MULTILIN
 _DESCRIPTION = re.compile(r"^exemplar (\d+): (?!activation )(.+)$", re.MULTILINE)
 _SCREENED = re.compile(r"^ *(-?\d+\.\d+) +(an? .+|empty .+)$", re.MULTILINE)
 _ROW = re.compile(r"^(\S.*?) +(\d+) +(-?\d+\.\d+) +(-?\d+\.\d+|nan) +(-?\d+\.\d+) +(-?\d+\.\d+)$", re.MULTILINE)
+_QUESTION = re.compile(r"^\*\*Question\.\*\* *(.+)$", re.MULTILINE)
 _HEADING = re.compile(r"^### Experiment: (\w+)", re.MULTILINE)
 
 
@@ -47,6 +48,8 @@ class Evidence:
         How often each experiment has been written.
     turns : mapping
         Experiment -> the turn that it was written in last.
+    question : str
+        What was asked last.
     """
 
     vocabulary: Mapping[str, tuple[str, ...]]
@@ -55,6 +58,7 @@ class Evidence:
     rows: Mapping[str, Row] = field(default_factory=dict)
     tried: Counter[str] = field(default_factory=Counter)
     turns: Mapping[str, int] = field(default_factory=dict)
+    question: str = ""
 
     def family(self, word: str) -> str:
         """The family that a word belongs to."""
@@ -71,7 +75,7 @@ def read(messages: Sequence[Message]) -> Evidence:
     rows: dict[str, Row] = {}
     tried: Counter[str] = Counter()
     turns: dict[str, int] = {}
-    turn = 0
+    turn, question = 0, ""
     for message in messages:
         if message.role == "assistant":
             turn += 1
@@ -80,13 +84,14 @@ def read(messages: Sequence[Message]) -> Evidence:
                 turns[name] = turn
         elif message.role == "user":
             text = message.text
+            question = (_QUESTION.findall(text) or [question])[-1]
             activations |= {int(rank): float(value) for rank, value in _ACTIVATION.findall(text)}
             described |= {int(rank): _words(line, known) for rank, line in _DESCRIPTION.findall(text)}
             screen += [(float(value), _words(prompt, known)) for value, prompt in _SCREENED.findall(text)]
             rows |= {row[0]: Row(int(row[1]), float(row[2]), _number(row[3]), turn) for row in _ROW.findall(text)}
     ranks = sorted(activations.keys() & described.keys())
     exemplars = tuple((activations[rank], described[rank]) for rank in ranks)
-    return Evidence(vocabulary, exemplars, tuple(screen), rows, tried, turns)
+    return Evidence(vocabulary, exemplars, tuple(screen), rows, tried, turns, question)
 
 
 def _vocabulary(messages: Sequence[Message]) -> dict[str, tuple[str, ...]]:

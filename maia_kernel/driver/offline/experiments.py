@@ -51,15 +51,17 @@ def code(seen: Evidence, plan: Plan) -> str:
         return "\n\n".join(_factorial(seen, pair) for pair in plan.hypotheses)
     if plan.kind == "edits":
         return "\n\n".join(_minimal_pairs(seen, hypothesis) for hypothesis in plan.hypotheses)
-    return _probes(seen, [word for hypothesis in plan.hypotheses for word in hypothesis])
+    # A second control has a name of its own: what was measured against the first is compared with the first for good.
+    control = CONTROL if plan.kind == "probes" else f"{CONTROL} either"
+    return _probes(seen, [word for hypothesis in plan.hypotheses for word in hypothesis], control)
 
 
-def _probes(seen: Evidence, words: Sequence[str]) -> str:
+def _probes(seen: Evidence, words: Sequence[str], control: str) -> str:
     """Each word alone, against pictures that hold none of them."""
     avoid = {*words, *reasoning.candidates(seen)}
     conditions: dict[str, str | list[str]] = {word: phrases.prompt({seen.family(word): word}) for word in words}
-    conditions[CONTROL] = [phrases.prompt(values) for values in phrases.contexts(seen, {}, avoid, 8)]
-    return _measure(conditions, CONTROL, repeats=5)
+    conditions[control] = [phrases.prompt(values) for values in phrases.contexts(seen, {}, avoid, 8)]
+    return _measure(conditions, control, repeats=5)
 
 
 def _factorial(seen: Evidence, pair: Words) -> str:
@@ -112,7 +114,7 @@ def _listed(texts: Sequence[str], indent: int = 4) -> str:
     lines = textwrap.wrap(
         # Spaces inside of the strings must survive the wrapping.
         " ".join(_quoted(text).replace(" ", "\0") + "," for text in texts),
-        width=100,
+        width=88,
         initial_indent=pad,
         subsequent_indent=pad,
         break_long_words=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from maia_kernel.driver.cells import fence
 from maia_kernel.driver.offline import experiments, phrases, reasoning
 from maia_kernel.driver.offline.evidence import Evidence, Row, Words
@@ -64,7 +66,10 @@ def _observed(seen: Evidence) -> str:
         if not found:
             return "No single word brings the activation near to that of the exemplars."
         rest = len(reasoning.unexplained(seen))
-        return f"What holds so far: {'; '.join(found)}. {rest} of {len(seen.exemplars)} exemplars hold none of it."
+        unexplained = (
+            f"{rest} of {len(seen.exemplars)} exemplars hold none of it." if rest else "All exemplars hold it."
+        )
+        return f"What holds so far: {'; '.join(found)}. {unexplained}"
     if seen.screen:
         effects = reasoning.main_effects(seen)
         best = sorted(effects, key=effects.__getitem__, reverse=True)[:4]
@@ -110,7 +115,13 @@ def _standing(seen: Evidence, hypothesis: Words) -> str:
     if row is None:
         together = sum(hypothesis <= words for _, words in seen.exemplars)
         return f"{label}: open; in {together} of {len(seen.exemplars)} exemplars"
-    verdict = "holds" if any(hypothesis <= one for one in reasoning.accepted(seen)) else "does not suffice"
+    held = reasoning.accepted(seen)
+    if hypothesis in held:
+        verdict = "holds"
+    elif any(one < hypothesis for one in held):
+        verdict = "more than is needed"
+    else:
+        verdict = "only as a part" if any(hypothesis < one for one in held) else "does not suffice"
     return f"{label}: {verdict}; {_effect(seen, row)}"
 
 
@@ -120,7 +131,7 @@ def _effect(seen: Evidence, row: Row | None) -> str:
         return "not measured"
     difference, low, high = reasoning.contrast(row, seen.rows.get(CONTROL))
     share = f"{reasoning.share(seen, row):.0%} of the way to the exemplars"
-    return f"{difference:+.2f} [{low:.2f}, {high:.2f}] over the control, {share}"
+    return f"{difference:+.2f} [{low:.2f}, {high:.2f}] over '{CONTROL}', {share}"
 
 
 def _conclusion(seen: Evidence, found: list[Words]) -> str:
@@ -134,7 +145,7 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
     if not found:
         return "\n\n".join(
             [
-                "I have no hypothesis left that the measurements support.",
+                f"### Conclusion\n\n{_unread(seen)}I have no hypothesis left that the measurements support.",
                 "[DESCRIPTION]: No word or pair of words in my vocabulary explains this unit. "
                 f"{_ruled_out(seen, found)} {rules}",
                 f"[LABEL 1]: no explanation found{_turns(seen, ('screen', 'probes', 'pairs', 'edits'))}",
@@ -144,7 +155,9 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
     held = len([words for _, words in seen.exemplars if any(one <= words for one in found)])
     sentences = [f"The unit responds to {' OR '.join(texts)}."]
     sentences += [_support(seen, one) for one in found]
-    sentences.append(f"{held} of {len(seen.exemplars)} exemplars hold at least one of them.")
+    sentences.append(
+        f"{held} of {len(seen.exemplars)} exemplars hold {'it' if len(found) == 1 else 'at least one of them'}."
+    )
     if held < len(seen.exemplars) / 2:
         sentences.append("Most exemplars are not explained by it: this is a part of the answer at best.")
     labels = [
@@ -153,11 +166,18 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
     ]
     return "\n\n".join(
         [
-            "### Conclusion\n\nThe experiments agree; further ones of mine would not change it.",
+            f"### Conclusion\n\n{_unread(seen)}This is what the measurements support.",
             f"[DESCRIPTION]: {' '.join(sentences)} {_ruled_out(seen, found)} {rules}",
             *labels,
         ]
     )
+
+
+def _unread(seen: Evidence) -> str:
+    """A remark where somebody has asked for something else than what a unit responds to."""
+    if not seen.question or re.match(r"What does unit .* respond to\?$", seen.question):
+        return ""
+    return "I cannot read questions: whatever was asked, I only say which words raise the unit's activation.\n\n"
 
 
 def _support(seen: Evidence, hypothesis: Words) -> str:
@@ -183,13 +203,18 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
     ]
     # A pair that holds a word of the answer is not ruled out, it is more than is needed.
     measured += [pair for pair in reasoning.pairs(seen) if reasoning.name(pair) in seen.rows and not pair & used]
-    weaker = [one for one in measured if reasoning.share(seen, seen.rows[reasoning.name(one)]) >= reasoning.SHARE]
-    without = [one for one in measured if one not in weaker]
+    held = reasoning.accepted(seen)
+    refuted = [one for one in held if one not in found]
+    rest = [one for one in measured if one not in refuted]
+    weaker = [one for one in rest if reasoning.share(seen, seen.rows[reasoning.name(one)]) >= reasoning.SHARE]
+    without = [one for one in rest if one not in weaker]
     sentences = []
+    if refuted:
+        sentences.append(f"Refuted by the edits, which did not lower the activation: {_shares(seen, refuted)}.")
     if without:
         sentences.append(f"Ruled out: {_shares(seen, without)}.")
     if weaker:
-        sentences.append(f"Weaker, or not surely more than the control: {_shares(seen, weaker)}.")
+        sentences.append(f"Not ruled out, but uncertain or a part of something else: {_shares(seen, weaker)}.")
     return " ".join([*sentences, "(Shares of the way from the control to the exemplars.)"] if sentences else [])
 
 
