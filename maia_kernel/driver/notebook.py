@@ -231,7 +231,7 @@ def setup_sources(parameters: Mapping[str, object]) -> tuple[str, str]:
 
 def _readable(source: str) -> str:
     """A final answer that renders: behind a blank line "[LABEL 1]: circles" is a link's definition, and vanishes."""
-    return re.sub(r"[ \t]*\n(?:[ \t]*\n)*(?= {0,3}\[(?:LABEL|DESCRIPTION|BIAS|REASONING)\b)", "  \n", source)
+    return re.sub(r"[ \t]*\n(?:[ \t]*\n)*(?= {0,3}\[(?:LABEL|BIAS)\b)", "  \n", source)
 
 
 def _literal(value: object) -> str:
