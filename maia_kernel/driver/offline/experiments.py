@@ -35,7 +35,7 @@ activations, masked = system.call_neuron(tools.text2image(prompts))
 
 ranking = sorted(zip(activations, prompts, masked), key=lambda one: one[0], reverse=True)
 for activation, prompt, image in ranking[:4] + ranking[-2:]:
-    tools.display(image, f"activation {{activation:.3f}}")
+    tools.display(image, f"{{prompt}}: {{activation:.3f}}")
 for activation, prompt, _ in ranking:
     print(f"{{activation:9.3f}}  {{prompt}}")"""
 
