@@ -241,7 +241,7 @@ def test_a_strip_plot_shows_its_rows_and_the_same_bytes_every_time() -> None:
         ("tools.text2image(7)", BadCall, "a list of strings, not a int"),
         ("tools.text2image(['a'], seed=1)", BadCall, "unexpected keyword"),
         ("tools.edit_images([image] * 3, ['a', 'b'])", BadCall, "3 images but 2 instructions"),
-        ("tools.edit_images([3], ['a'])", BadImage, "a int is not an image"),
+        ("tools.edit_images([3], ['a'])", BadImage, "int is not an image"),
         ("tools.edit_images(3, ['a'])", BadCall, "list of images or prompts"),
         ("tools.describe_images([image] * 3, ['a', 'b'])", BadCall, "3 images but 2 titles"),
         ("tools.describe_images(['dogs'], ['a'])", BadImage, "'dogs'"),
