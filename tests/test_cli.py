@@ -141,6 +141,12 @@ def test_a_broken_notebook_is_one_line(tmp_path, verb, capsys):
     assert path.read_text() == '{"cells": ['
 
 
+def test_a_notebook_without_anything_in_it_asks_nothing(tmp_path, capsys):
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "empty.ipynb")
+    assert cli.main(["continue", str(tmp_path / "empty.ipynb")]) == 2
+    assert "asks nothing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["run", "--max-turns", "0"], ["run", "--cell-timeout", "-1"], ["dance"], []])
 def test_arguments_that_argparse_refuses_exit_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -83,8 +83,6 @@ def run(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch
     try:
         while notebook.final is None:
             _check(notebook, limits, time.monotonic() - started)
-            if notebook.messages()[-1].role == "assistant":  # somebody has deleted what followed it
-                _tell(notebook, Notice("format", "Please go on."), watch)
             step(notebook, vlm, kernel, limits, watch)
     except LimitReached as limit:
         _tell(notebook, Notice("limit", f"The run was ended: {limit}."), watch)
@@ -97,7 +95,11 @@ def run(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch
 def step(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch: Watcher) -> None:
     """One turn: the whole reply is on disk before any of it can fail, and the first failure ends the turn."""
     watch.waiting(notebook.turn + 1)
-    reply = vlm.reply(notebook.messages())
+    said = notebook.messages()
+    if said[-1].role == "assistant":  # somebody has deleted what followed it
+        _tell(notebook, Notice("format", "Please go on."), watch)
+        said = notebook.messages()
+    reply = vlm.reply(said)
     turn = cells.parse(reply.text, reply.finish_reason)
     code = notebook.append(turn, reply)
     notebook.save()

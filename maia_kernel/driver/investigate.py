@@ -19,7 +19,7 @@ from maia_kernel.driver.cells import Notice, Turn
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation, setup_sources
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
-from maia_kernel.errors import KernelError, UsageError
+from maia_kernel.errors import KernelError, NotebookError, UsageError
 
 FOLDER = Path("investigations")
 # What a kernel is given of the environment: enough to find Python, libraries, devices and caches, and no key.
@@ -174,6 +174,8 @@ def resume(
     vlm = choose(agent, base_url, os.environ) if isinstance(agent, str) else agent
     if investigation.final is not None and question is None:
         return investigation
+    if question is None and not investigation.messages():
+        raise NotebookError(f"{notebook} asks nothing; write a question into it, or add one with --question")
     watch = watch or Nobody()
     with Kernel(env=kernel_environment(os.environ), cwd=investigation.path.parent) as kernel:
         _restore(investigation, kernel, limits or Limits(), watch)
