@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
 
     terminal = Terminal(quiet=options.quiet)
     vlm = choose(options.agent, options.base_url, os.environ)
-    terminal.begins(vlm, f"unit {options.unit} in {options.layer} of {options.model}")
+    terminal.begins(vlm, f"unit {options.unit} in {options.layer} of {options.model}", options.question)
     notebook = investigate(
         options.model,
         options.layer,
@@ -85,7 +85,7 @@ def _continue(options: argparse.Namespace) -> int:
         return 0
     agent = options.agent or investigation.nb.metadata.get("maia", {}).get("agent", "offline")
     vlm = choose(agent, options.base_url, os.environ)
-    terminal.begins(vlm, options.notebook)
+    terminal.begins(vlm, options.notebook, options.question)
     notebook = resume(
         options.notebook,
         agent=vlm,

@@ -17,7 +17,7 @@ from maia_kernel.driver import transcript
 from maia_kernel.driver.cells import Markdown, Notice, Turn
 from maia_kernel.driver.kernel import Result
 from maia_kernel.driver.notebook import Investigation
-from maia_kernel.driver.vlm import VLM
+from maia_kernel.driver.vlm import OFFLINE, VLM
 
 
 class Terminal:
@@ -35,9 +35,11 @@ class Terminal:
         self._status: Status | None = None
         self._since = time.monotonic()
 
-    def begins(self, vlm: VLM, what: str) -> None:
+    def begins(self, vlm: VLM, what: str, question: str | None) -> None:
         """What is investigated, by whom, and where pictures are sent."""
         self.say(escape(f"{what}; agent {vlm.name}: {vlm.about}"))
+        if question and vlm.name == OFFLINE:
+            self.say("the offline experimenter cannot read questions: it only says what raises the unit's activation")
         if endpoint := getattr(vlm, "endpoint", None):
             self.say(escape(f"pictures of the dataset will be sent to {endpoint}"))
 
@@ -63,8 +65,8 @@ class Terminal:
 
     def ran(self, cell: NotebookNode, result: Result) -> None:
         self._idle()
-        if transcript.role(cell) == "setup" and result.status == "ok":
-            return
+        if transcript.role(cell) == "setup":
+            return  # what goes wrong there ends the run with a line of its own
         pictures = sum("image/png" in output.get("data", {}) for output in cell.outputs)
         lines = sum(str(output.get("text", "")).count("\n") for output in cell.outputs)
         shown = f"{_count(pictures, 'picture')}, {_count(lines, 'line')}"
@@ -87,9 +89,11 @@ class Terminal:
                 self._console.print(f"[bold]label {number}[/bold]      {escape(label['text'])} {evidence}")
         self._console.print(f"\n[bold]notebook[/bold]     {escape(path)}", soft_wrap=True)
         again = " --question '…'" if notebook.final is not None else ""
+        if again and notebook.nb.metadata["maia"]["agent"] == OFFLINE:
+            again = f" --agent MODEL{again}"  # rules read no questions
         for what, program, rest in (
             ("open", "jupyter", f"lab {path}"),
-            ("re-run", "jupyter", f"execute {path}"),
+            ("re-run", "jupyter", f"execute --inplace {path}"),
             ("continue", "maia", f"continue {path}{again}"),
         ):
             self._console.print(f"[dim]{what:<12} {escape(_command(program))} {escape(rest)}[/dim]")

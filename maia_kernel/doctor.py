@@ -24,19 +24,21 @@ def report() -> tuple[bool, list[str]]:
     """
     subject_ok, subject = _embedded_world()
     cache = locations.resolve(os.environ, Path.cwd()).cache
-    keys = [name for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN") if os.environ.get(name)]
+    keys = [name for name in ("OPENAI_API_KEY",) if os.environ.get(name)]
     found = {
         "maia_kernel": f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
         "device": _device(),
         "embedded world": subject,
-        "generators": "scenes (others come with a later version)",
+        "generators": "scenes, or package.module:attribute of your own",
         "keys": f"set: {', '.join(keys)}" if keys else "none set; --agent offline needs none",
         "endpoint": "OPENAI_BASE_URL is set"
         if os.environ.get("OPENAI_BASE_URL")
         else "OpenAI's own, unless --base-url",
-        "cage": "none yet: code that a model writes runs with your rights, without your keys",
+        "cage": "none yet: code that a model writes runs with your rights, without your keys in its environment",
         "JupyterLab": _installed("jupyterlab", "pip install 'maia_kernel[lab]' brings it"),
         "nbclient": _installed("nbclient", "pip install 'maia_kernel[lab]' brings it"),
+        "nbconvert": _installed("nbconvert", "pip install 'maia_kernel[lab]' brings it"),
+        "papermill": _installed("papermill", "pip install 'maia_kernel[lab]' brings it"),
         "cache": f"{cache}{'' if _writable(cache) else ' (cannot be written)'}",
     }
     width = max(map(len, found))

@@ -89,7 +89,7 @@ class WordWorld:
             if isinstance(item, str):
                 sys.stdout.write(f"{item}\n")
 
-    def measure(self, conditions: dict, control: str, repeats: int = 4) -> None:
+    def measure(self, conditions: dict, control: str, repeats: int = 4, variation: int = 0) -> None:
         lines = [f"{'condition':<34}{'n':>4}{'mean':>8}{'sd':>8}{'min':>8}{'max':>8}"]
         for name, given in conditions.items():
             prompts = [given] * repeats if isinstance(given, str) else given

@@ -93,7 +93,7 @@ def investigate(
     model, layer, unit, dataset, generator, editor, describer, seed
         As :class:`Study`.
     agent : str or VLM
-        ``"offline"``, a model at an OpenAI-compatible endpoint, or any object with ``name`` and ``reply``.
+        ``"offline"``, a model at an OpenAI-compatible endpoint, or any object with ``name``, ``about`` and ``reply``.
     base_url : str, optional
         The endpoint; ``OPENAI_BASE_URL`` and OpenAI's own are the defaults.
     task : str
@@ -280,5 +280,6 @@ describer `{study.describer}`, seed {study.seed} |
 | **made by** | maia_kernel {__version__}, {datetime.datetime.now(datetime.UTC).date()} |
 
 Text cells are the agent's reasoning, code cells its experiments. To check them, run all cells from the top in an \
-environment that has maia_kernel (*Run ▸ Restart Kernel and Run All Cells*, or `jupyter execute` with this file). \
-The next cells hold the instructions that the agent was given and the parameters; the conclusion stands at the end."""
+environment that has maia_kernel: *Run ▸ Restart Kernel and Run All Cells*, or `jupyter execute --inplace` with a copy \
+of this file. The next cells hold the instructions that the agent was given and the parameters; the conclusion stands \
+at the end."""

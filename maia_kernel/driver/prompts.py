@@ -67,7 +67,7 @@ def check_folder(folder: Path | None) -> None:
     """
     if folder is not None and not any(folder.glob("*.md")):
         what = "holds no prompt (*.md)" if folder.is_dir() else "is not a folder"
-        raise UsageError(f"--prompts {folder} {what}; start from a copy of {SHIPPED.name}/")
+        raise UsageError(f"--prompts {folder} {what}; start from a copy of {SHIPPED}")
 
 
 def api_reference() -> str:

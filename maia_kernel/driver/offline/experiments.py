@@ -49,6 +49,9 @@ def code(seen: Evidence, plan: Plan) -> str:
         return _SCREEN.format(vocabulary="\n".join(lines).replace("'", '"'))
     if plan.kind == "pairs":
         return "\n\n".join(_factorial(seen, pair) for pair in plan.hypotheses)
+    if plan.kind == "replicates":
+        conditions = {word: phrases.prompt({seen.family(word): word}) for (word,) in plan.hypotheses}
+        return f"{_measure(conditions, next(iter(conditions)), repeats=15)[:-1]}, variation=1)"
     if plan.kind == "edits":
         return "\n\n".join(_minimal_pairs(seen, hypothesis) for hypothesis in plan.hypotheses)
     # A second control has a name of its own: what was measured against the first is compared with the first for good.
@@ -100,7 +103,7 @@ def _minimal_pairs(seen: Evidence, hypothesis: Words) -> str:
     return "\n".join(lines)
 
 
-def _measure(conditions: Mapping[str, str | list[str]], control: str, repeats: int) -> str:
+def _measure(conditions: Mapping[str, str] | Mapping[str, str | list[str]], control: str, repeats: int) -> str:
     rows = []
     for name, prompts in conditions.items():
         rows.append(f'    "{name}": {_quoted(prompts) if isinstance(prompts, str) else _listed(prompts, 8)},')

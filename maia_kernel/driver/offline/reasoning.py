@@ -1,8 +1,9 @@
 """What is asked next, and what holds: hypotheses are conjunctions of words, an answer is a disjunction of them.
 
 The order of experiments: exemplars; a screen, in which every attribute varies at once and in balance; solo probes of
-the words that stand out; a factorial for pairs that go together (AND); probes for strong exemplars that are not yet
-explained (OR); minimal pairs, in which one word of a picture is changed and everything else stays.
+the words that stand out, repeated where they leave a doubt; a factorial for pairs that go together (AND); probes for
+strong exemplars that are not yet explained (OR); minimal pairs, in which one word of a picture is changed and
+everything else stays.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 
 from maia_kernel.driver.offline.evidence import Evidence, Row, Words
 
-Kind = Literal["exemplars", "screen", "probes", "pairs", "residual", "edits", "conclusion"]
+Kind = Literal["exemplars", "screen", "probes", "replicates", "pairs", "residual", "edits", "conclusion"]
 
 # A concept counts when it alone brings this share of the way from the control to the exemplars' mean activation, and
 # at least half of what the best concept brings. Exemplars are the extremes of thousands of pictures, so that a typical
@@ -180,6 +181,8 @@ def _steps(seen: Evidence) -> list[Plan]:
         return [Plan("conclusion")]
     if seen.exemplars or seen.screen:
         steps.append(Plan("probes", tuple(frozenset((word,)) for word in candidates(seen))))
+        doubtful = [frozenset((word,)) for word in _doubtful(seen)]
+        steps += [Plan("replicates", tuple(doubtful))] if doubtful else []
         steps += [Plan("pairs", tuple(pairs(seen)))] if pairs(seen) else []
         found = accepted(seen)
         rest = _residual_words(seen)
@@ -195,9 +198,19 @@ def _done(seen: Evidence, plan: Plan) -> bool:
         return bool(seen.screen)
     if plan.kind == "edits":
         return all(drawn(hypothesis) in seen.rows for hypothesis in plan.hypotheses)
-    if plan.kind == "residual" and seen.tried["residual"]:
+    if plan.kind in ("residual", "replicates") and seen.tried[plan.kind]:
         return True
+    if plan.kind == "replicates":
+        return False
     return all(name(hypothesis) in seen.rows for hypothesis in plan.hypotheses)
+
+
+def _doubtful(seen: Evidence) -> list[str]:
+    """Where nothing is sure yet: probed words with an effect worth having, of which too few pictures were drawn."""
+    if any(share(seen, seen.rows[word]) >= SHARE and seen.rows[word].n <= 5 for word in singles(seen)):
+        return []
+    probed = [word for words in seen.vocabulary.values() for word in words if word in seen.rows]
+    return [word for word in probed if share(seen, seen.rows[word]) >= SHARE and word not in singles(seen)]
 
 
 def _residual_words(seen: Evidence) -> list[str]:
@@ -211,7 +224,7 @@ def _residual_words(seen: Evidence) -> list[str]:
 
 def _matters(seen: Evidence, start: Row, edited: Row | None) -> bool:
     lost, surely, _ = contrast(start, edited)
-    return surely > 0 and lost >= LOST * (start.mean - scale(seen)[0])
+    return share(seen, start) >= SHARE and surely > 0 and lost >= LOST * (start.mean - scale(seen)[0])
 
 
 def _lift(described: list[Words], seen: Evidence) -> dict[str, float]:

@@ -25,6 +25,11 @@ _WHY = {
         "Each word that stands out gets pictures of its own, everything else left to chance, against a control without "
         "any of them.",
     ),
+    "replicates": (
+        "replicates of what is uncertain",
+        "Some words seem to raise the activation, but their few pictures differ too much to be sure. Three times as "
+        "many new pictures of each will tell; they are compared with the same control as before.",
+    ),
     "pairs": (
         "pairs, as a factorial",
         "Words that go together among the exemplars may be needed together (AND), or one may only accompany the other. "
@@ -58,7 +63,7 @@ def write(seen: Evidence, plan: Plan) -> str:
 
 def _observed(seen: Evidence) -> str:
     """The last thing that was learnt, in a sentence or two."""
-    if seen.tried["edits"] or seen.tried["residual"] or seen.tried["pairs"] or seen.tried["probes"]:
+    if seen.tried["probes"]:
         found = [
             f"{phrases.label(seen, one)} ({_effect(seen, seen.rows.get(reasoning.name(one)))})"
             for one in reasoning.accepted(seen)
@@ -135,7 +140,10 @@ def _effect(seen: Evidence, row: Row | None) -> str:
 
 
 def _conclusion(seen: Evidence, found: list[Words]) -> str:
-    rules = "(Rules, closed vocabulary, no language model.)"
+    rules = (
+        "Intervals are Welch's, 95 %; percentages are of the way from the control to the exemplars' mean. "
+        "(Rules, closed vocabulary, no language model.)"
+    )
     if not seen.vocabulary:
         return (
             "The generator does not say which words it can draw; without a closed vocabulary I have no hypotheses.\n\n"
@@ -148,7 +156,7 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
                 f"### Conclusion\n\n{_unread(seen)}I have no hypothesis left that the measurements support.",
                 "[DESCRIPTION]: No word or pair of words in my vocabulary explains this unit. "
                 f"{_ruled_out(seen, found)} {rules}",
-                f"[LABEL 1]: no explanation found{_turns(seen, ('screen', 'probes', 'pairs', 'edits'))}",
+                f"[LABEL 1]: no explanation found{_turns(seen, ('screen', 'probes', 'replicates', 'pairs', 'edits'))}",
             ]
         )
     texts = [phrases.label(seen, one) for one in found]
@@ -210,12 +218,13 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
     without = [one for one in rest if one not in weaker]
     sentences = []
     if refuted:
-        sentences.append(f"Refuted by the edits, which did not lower the activation: {_shares(seen, refuted)}.")
+        part = f"less than {reasoning.LOST:.0%} of the activation above the control"
+        sentences.append(f"Not confirmed by the edits, which took away {part}: {_shares(seen, refuted)}.")
     if without:
-        sentences.append(f"Ruled out: {_shares(seen, without)}.")
+        sentences.append(f"Ruled out, as too weak: {_shares(seen, without)}.")
     if weaker:
         sentences.append(f"Not ruled out, but uncertain or a part of something else: {_shares(seen, weaker)}.")
-    return " ".join([*sentences, "(Shares of the way from the control to the exemplars.)"] if sentences else [])
+    return " ".join(sentences)
 
 
 def _shares(seen: Evidence, hypotheses: list[Words]) -> str:
@@ -227,9 +236,11 @@ def _shares(seen: Evidence, hypotheses: list[Words]) -> str:
 def _evidence_for(seen: Evidence, hypothesis: Words) -> tuple[str, ...]:
     probed = "pairs" if len(hypothesis) > 1 else "probes"
     row = seen.rows.get(reasoning.name(hypothesis))
-    if row and row.turn == seen.turns.get("residual"):
-        probed = "residual"
-    return (probed, "edits") if reasoning.drawn(hypothesis) in seen.rows else (probed,)
+    for later in ("residual", "replicates"):
+        if row and row.turn == seen.turns.get(later):
+            probed = later
+    edited = [one for one in reasoning.accepted(seen) if hypothesis <= one and reasoning.drawn(one) in seen.rows]
+    return (probed, "edits") if edited else (probed,)
 
 
 def _turns(seen: Evidence, kinds: tuple[str, ...]) -> str:
