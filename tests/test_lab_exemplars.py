@@ -49,7 +49,11 @@ def test_the_search_equals_brute_force(model: Model) -> None:
             order = np.lexsort((np.arange(len(tops)), -tops[:, unit]))[: exemplars.KEPT]
             assert store.layers[layer].images[unit].tolist() == order.tolist()
             np.testing.assert_array_equal(store.layers[layer].activations[unit].numpy(), tops[order, unit])
-            positions = values[:, unit, lattice(*output.shape[2:]) if output.ndim == 4 else slice(None)].numpy().ravel()
+            positions = (
+                values[:, unit, lattice(*output.shape[2:], len(output)) if output.ndim == 4 else slice(None)]
+                .numpy()
+                .ravel()
+            )
             true = np.quantile(positions, 0.99, method="inverted_cdf")
             assert abs(float(store.layers[layer].quantiles[unit]) - true) <= np.ptp(values[:, unit].numpy()) / 255
     assert store.best("maps", 0, 15) == store.best("maps", 0, 64)[:15]

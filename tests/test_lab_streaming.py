@@ -74,7 +74,7 @@ def test_a_random_order_needs_no_second_pass_and_an_unlucky_one_is_noticed() -> 
     ("height", "width"), [(1, 1), (3, 5), (4, 4), (8, 8), (7, 7), (13, 13), (16, 16), (56, 56), (1, 197)]
 )
 def test_a_lattice_is_spread_evenly_over_a_map(height: int, width: int) -> None:
-    rows, columns = np.divmod(lattice(height, width).numpy(), width)
+    rows, columns = np.divmod(lattice(height, width, 2048).numpy(), width)
     assert min(height * width, 8) <= len(rows) <= 24
     if height >= 8:  # every quarter of the map has its share, and no row or column has them all
         quarters = np.bincount((rows >= height / 2) * 2 + (columns >= width / 2), minlength=4)

@@ -41,7 +41,7 @@ __all__ = ["KEPT", "QUANTILE", "Exemplars", "Found", "Progress", "open_store", "
 KEPT = 64  # per unit; the tools show 15, more are there for a search among "the rest"
 QUANTILE = 0.99  # over positions, close to network dissection's 0.995 (Bau et al., CVPR 2017, section 2)
 SPARSE_SHARE = 0.25  # of the largest activation: the threshold of a unit whose quantile is 0
-_FORMAT = 2
+_FORMAT = 3
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
@@ -163,7 +163,7 @@ def _scan_once(
             view = positions(output.float())
             if name not in best:
                 best[name] = Best(view.shape[3], kept)
-                looked_at[name] = lattice(view.shape[1], view.shape[2])
+                looked_at[name] = lattice(view.shape[1], view.shape[2], total)
                 tails[name] = Tail(view.shape[3], total * len(looked_at[name]), QUANTILE, hopeful=hopeful)
             tops = view.amax((1, 2))
             try:

@@ -19,7 +19,8 @@ __all__ = ["Best", "Tail", "lattice"]
 
 _BUFFER = 1024  # activations per unit that wait for the next merge
 _BINS = 512
-_POSITIONS = 16  # of a map, about, that count for the quantile
+_VALUES = 2**15  # of a unit, about, that decide its quantile
+_LEAST = 8  # positions of a map
 _SMALLEST = -100  # exponent of the narrowest bin; far from float32's denormals
 _OFTEN = 1.15  # how much the number of images grows between two looks at how far the floor can be raised
 _FEW = 64  # images that say too little about those to come
@@ -80,14 +81,15 @@ class Best:
         return bits.view(torch.float32).clone(), (0xFFFFFFFF - (keys & 0xFFFFFFFF)).int()
 
 
-def lattice(height: int, width: int) -> Tensor:
-    """Return about 16 positions, evenly spread over a map, as row times width plus column; all where there are no more.
+def lattice(height: int, width: int, images: int) -> Tensor:
+    """Return positions evenly spread over a map, as row times width plus column: enough for a quantile over ``images``.
 
-    Values near to each other are alike, so that further positions say little about a quantile. Of the 65,536 values
-    that 4,096 pictures give, the 0.99 quantile is the quantile of all positions at a rank within 0.99 +- 0.0008 (two
-    binomial standard errors).
+    Values near to each other are alike, so that all positions of many images say little more than some of them. There
+    are about 32,768 values of a unit in all, and at least 8 an image; every position where there are no more. The 0.99
+    quantile of 32,768 values is that of all positions at a rank within 0.99 +- 0.0011 (two binomial standard errors).
     """
-    step = math.ceil(height * width / _POSITIONS)
+    most = max(_LEAST, math.ceil(_VALUES / max(images, 1)))
+    step = math.ceil(height * width / most)
     # A shift from row to row near the golden ratio keeps the positions apart (for a step of 2, a chessboard).
     shift = next(turn for turn in range(round(0.618 * step), 2 * step + 1) if math.gcd(turn, step) == 1)
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
