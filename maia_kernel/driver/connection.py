@@ -1,4 +1,4 @@
-"""A kernel process and the sockets to it; the only importer of jupyter_client.
+"""A kernel process and the sockets to it; with `provisioner.py`, the only importer of jupyter_client.
 
 `kernel.py` is its only user. Opened once and closed once: a restarted kernel is a new connection.
 """
@@ -20,6 +20,9 @@ from maia_kernel.errors import KernelError
 
 if TYPE_CHECKING:
     import zmq
+
+    from maia_kernel.driver.provisioner import ForkedProvisioner
+    from maia_kernel.driver.zygote import Zygote
 
 # Seconds: a cold disk has been seen to need a quarter of a minute to import ipykernel.
 START_TIMEOUT = 60.0
@@ -52,8 +55,8 @@ class Limits:
 class Connection:
     """A kernel process, its control, shell and iopub sockets, and the folder in which they lie."""
 
-    def __init__(self, name: str, env: Mapping[str, str], cwd: Path, limits: Limits):
-        self._name, self._env, self._cwd, self._limits = name, dict(env), cwd, limits
+    def __init__(self, name: str, env: Mapping[str, str], cwd: Path, limits: Limits, zygote: Zygote | None = None):
+        self._name, self._env, self._cwd, self._limits, self._zygote = name, dict(env), cwd, limits, zygote
         self._pid = os.getpid()
         self._folder: Path | None = None
         self._manager: Any = None
@@ -61,6 +64,7 @@ class Connection:
         self._drain: _Drain | None = None
         self._code: int | None = None
         self._closed = False
+        self.cpu_seconds: float | None = None  # of a forked process that has ended
 
     def open(self) -> None:
         """Start the process and wait for its first words.
@@ -92,14 +96,26 @@ class Connection:
                 f"there is no Jupyter kernel named '{self._name}' (installed: {known}); 'pip install ipykernel' "
                 "brings python3"
             ) from None
+        if self._zygote is not None:
+            self._manager.provisioner = self._provisioner(self._zygote)
         log = self._folder / "log"
         with log.open("wb") as stderr:
             try:
                 self._manager.start_kernel(env=self._env, cwd=str(self._cwd), stdout=stderr, stderr=stderr)
             except Exception as error:  # whatever a provisioner may raise
-                raise KernelError(f"the kernel '{self._name}' cannot be started: {_one_line(str(error))}") from error
+                why = ": ".join(filter(None, (_one_line(str(error)), _last_line(log))))
+                raise KernelError(f"the kernel '{self._name}' cannot be started: {why}") from error
         self._connect()
         self._handshake(log)
+
+    def _provisioner(self, zygote: Zygote) -> ForkedProvisioner:
+        """Stands in for the one that the kernel manager would look up for the kernelspec."""
+        from maia_kernel.driver.provisioner import ForkedProvisioner
+
+        manager = self._manager
+        provisioner = ForkedProvisioner(kernel_id=manager.kernel_id, kernel_spec=manager.kernel_spec, parent=manager)
+        provisioner.zygote = zygote
+        return provisioner
 
     def _connect(self) -> None:
         import zmq
@@ -254,6 +270,8 @@ class Connection:
         self._manager.shutdown_kernel(now=True)
         if self._code is None:
             self._code = -9
+        forked = getattr(self._manager.provisioner, "forked", None)
+        self.cpu_seconds = forked.cpu_seconds if forked is not None else None
 
 
 class _Drain(threading.Thread):

@@ -32,6 +32,7 @@ from nbformat import NotebookNode
 from maia_kernel.driver import outputs
 from maia_kernel.driver.collector import Collector
 from maia_kernel.driver.connection import Connection, Limits
+from maia_kernel.driver.zygote import Zygote
 from maia_kernel.errors import KernelError
 
 # How long a wait for messages lasts before the process is asked whether it lives, s.
@@ -88,6 +89,14 @@ class Kernel:
         The kernelspec.
     limits : Limits
         How much a cell may put out.
+    zygote : Zygote, optional
+        Where to fork the process from, which then has modules imported already; by default it is started cold.
+
+    Attributes
+    ----------
+    cpu_seconds : float or None
+        After :meth:`shutdown`, what the forked processes of this object have used, user and system time, together with
+        their children that they waited for; None before, and where a process was not forked.
     """
 
     def __init__(
@@ -97,11 +106,14 @@ class Kernel:
         cwd: Path | None = None,
         kernel_name: str = "python3",
         limits: Limits | None = None,
+        zygote: Zygote | None = None,
     ):
         self._env = dict(os.environ if env is None else env)
         self._cwd = Path.cwd() if cwd is None else cwd.absolute()
         self._name = kernel_name
         self._limits = limits or Limits()
+        self._zygote = zygote
+        self.cpu_seconds: float | None = None
         self._live: Connection | None = None
         self._stop: weakref.finalize[..., Kernel] | None = None
         self._clean = partial(outputs.clean, roots=_roots(self._env, self._cwd))
@@ -131,7 +143,7 @@ class Kernel:
         if self.alive:
             return
         self.shutdown()
-        live = Connection(self._name, self._env, self._cwd, self._limits)
+        live = Connection(self._name, self._env, self._cwd, self._limits, self._zygote)
         self._live = live
         # Bound to the connection, not to self, which it would keep alive.
         self._stop = weakref.finalize(self, live.close)
@@ -145,6 +157,8 @@ class Kernel:
         """Stop the process, and what it has started in its process group; may be called at any time, and twice."""
         if self._stop is not None:
             self._stop()
+        if self._live is not None and self._live.cpu_seconds is not None:
+            self.cpu_seconds = (self.cpu_seconds or 0.0) + self._live.cpu_seconds
         self._live = self._stop = None
 
     def restart(self) -> None:
