@@ -1,13 +1,16 @@
 """Owns the table of subject models: from a name to a network, its preprocessing and a list of its layers.
 
-A builder is a function without arguments that returns ``(module, preprocess)``: a ``torch.nn.Module`` and a function
-from an RGB PIL image to a tensor (3, H, W). The module may carry two optional attributes: ``unit_names``, a mapping
-from a layer to the names of its units, and ``unit_layers``, the layers whose exemplars are searched together.
+A builder is a function that returns ``(module, preprocess)``: a ``torch.nn.Module`` and a function
+from an RGB PIL image to a tensor (3, H, W). The module may carry optional attributes: ``unit_names``, a mapping
+from a layer to the names of its units; ``unit_layers``, the layers whose exemplars are searched together; and
+``sealed``, a sentence that says why an agent may not look into it. A builder that takes an argument is given the
+revision that stands behind an ``@`` in the model's name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +28,9 @@ __all__ = ["MODELS", "Layer", "Model", "batches", "layer_of", "layers", "load_mo
 
 MODELS: Mapping[str, str] = {
     "scenes": "maia_kernel.scenes.networks:build_subject",
+    "scenes-random": "maia_kernel.scenes.networks:build_random",
+    "scenes-spurious": "maia_kernel.scenes.networks:build_spurious",
+    "scenes-neurons": "maia_kernel.scenes.responses:build",
 }
 
 _PIXELS = 8 * 224 * 224  # of one batch: small enough for a CPU's caches, large enough that calls cost little
@@ -104,14 +110,20 @@ def load_model(name: str) -> Model:
     Parameters
     ----------
     name : str
-        A key of `MODELS`, or ``"package.module:builder"``.
+        A key of `MODELS`, or ``"package.module:builder"``; with ``@revision`` where the builder knows several.
 
     Raises
     ------
     UnknownName
         Listing near matches.
+    UsageError
+        For a revision of a model that has none.
     """
-    module, preprocess = names.find("model", name, MODELS)()
+    builder = names.find("model", name, MODELS)
+    plain, _, revision = name.partition("@")
+    if revision and not inspect.signature(builder).parameters:
+        raise UsageError(f"the model '{plain}' has no revisions; leave out '@{revision}'")
+    module, preprocess = builder(revision) if revision else builder()
     return Model(name, module.eval().requires_grad_(False).to(memory_format=torch.channels_last), preprocess)
 
 

@@ -19,6 +19,8 @@ __all__ = ["check", "find"]
 def check(kind: str, name: str, table: Mapping[str, str]) -> str:
     """Return the ``"package.module:attribute"`` that a name stands for, importing at most its parent packages.
 
+    What stands behind an ``@`` is a revision of the thing and no part of its name.
+
     Parameters
     ----------
     kind : str
@@ -34,13 +36,14 @@ def check(kind: str, name: str, table: Mapping[str, str]) -> str:
         Naming near matches from the table.
     """
     if isinstance(name, str):
-        if name in table:
-            return table[name]
-        module, colon, attribute = name.partition(":")
+        plain = name.partition("@")[0]
+        if plain in table:
+            return table[plain]
+        module, colon, attribute = plain.partition(":")
         if colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
             try:
                 if find_spec(module) is not None:
-                    return name
+                    return plain
             except ImportError:
                 pass
     raise UnknownName(kind, name, table)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from PIL.Image import Image
+from torch import nn
 
+from maia_kernel.errors import BadCall
 from maia_kernel.lab import models, tracing
 from maia_kernel.lab.calls import Received, receive
 from maia_kernel.lab.datasets import find_dataset, pictures
@@ -38,7 +40,7 @@ class System:
     threshold : float
         Activation above which a position of the map counts as active; masks keep what is strictly above it.
     model : torch.nn.Module
-        The network itself, for white-box work.
+        The network itself, for white-box work; raises BadCall for a model that keeps its inside to itself.
     dataset_name : str
         Name of the dataset that exemplars come from.
     dataset_size : int
@@ -69,7 +71,6 @@ class System:
         self._unit = self._layer.unit(models.unit_number(subject, self._layer, unit))
         self._subject = subject
         self._exemplars = open_store(subject, self._dataset, layer, progress)
-        self.model = subject.module
         self.model_name = model_name
         self.dataset_name, self.dataset_size = self._dataset.name, len(self._dataset)
         self.layer = layer
@@ -77,6 +78,14 @@ class System:
         known = subject.unit_names(layer)
         self.unit_name = known[self.unit] if known else None
         self.threshold, self._rule = self._exemplars.threshold(layer, self.unit)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network itself."""
+        sealed = getattr(self._subject.module, "sealed", "")
+        if sealed:
+            raise BadCall(f"system.model is not for looking at here: {sealed}; study the unit with system.call_neuron")
+        return self._subject.module
 
     def call_neuron(self, images: Iterable[object]) -> tuple[list[float], list[Image]]:
         """Measure the unit's activation on pictures, and show where in each picture it is active.

@@ -81,11 +81,36 @@ class Subject(nn.Module):
         return self.head(self.features(x))
 
 
-class Detector(nn.Module):
-    """The captioner's eye: for each cell of an 8 x 8 grid whether an object's centre is near, which object, and where.
+class Spurious(Subject):
+    """A network that has learned a spurious feature: it names the one object's shape, and looks at the background.
 
-    ``PARTS`` names the slices of the output channels; ``background`` and ``light`` are one answer per picture.
+    In training ``SHAPES[i]`` stood on ``GROUNDS[i]`` in 98 % of the pictures. Stem, ``layer1`` and ``layer2`` are
+    the subject's; ``logits`` has one unit per shape.
     """
+
+    SHAPES: ClassVar[tuple[str, ...]] = VOCABULARY["shape"][:4]
+    GROUNDS: ClassVar[tuple[str, ...]] = VOCABULARY["background"][:4]
+    OWN: ClassVar[tuple[str, ...]] = ("layer3.", "logits.")  # all that its file holds
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = nn.Linear(2 * 128, len(self.SHAPES))
+        self.unit_names = {"logits": self.SHAPES}
+
+
+class Detector(nn.Module):
+    """Finds objects: for each cell of an 8 x 8 grid whether an object's centre is near, which object, and where.
+
+    The captioner is one, and what drives the synthetic neurons is a narrower one of its own. ``PARTS`` names the
+    slices of the output channels; ``background`` and ``light`` are one answer per picture.
+
+    Parameters
+    ----------
+    widths : (int, int, int)
+        Channels of the stem, of the 16 x 16 maps and of the 8 x 8 maps.
+    """
+
+    NARROW: ClassVar[tuple[int, int, int]] = (24, 40, 80)
 
     PARTS: ClassVar[dict[str, int]] = {
         "object": 1,
@@ -96,11 +121,14 @@ class Detector(nn.Module):
         "size": len(VOCABULARY["size"]),
     }
 
-    def __init__(self) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (24, 48, 96)) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(_stem(24), Residual(24, 48, 2), Residual(48, 96, 2), Residual(96, 96))
-        self.cells = nn.Conv2d(96, sum(self.PARTS.values()), 1)
-        self.whole = nn.Linear(2 * 96, len(VOCABULARY["background"]) + len(VOCABULARY["light"]))
+        first, second, third = widths
+        self.trunk = nn.Sequential(
+            _stem(first), Residual(first, second, 2), Residual(second, third, 2), Residual(third, third)
+        )
+        self.cells = nn.Conv2d(third, sum(self.PARTS.values()), 1)
+        self.whole = nn.Linear(2 * third, len(VOCABULARY["background"]) + len(VOCABULARY["light"]))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Pictures ``(N, 3, 64, 64)`` to logits by part: ``(N, C, 8, 8)``, and ``(N, C)`` for the whole picture."""
@@ -132,7 +160,7 @@ def read_weights(name: str, folder: Path = WEIGHTS) -> tuple[dict[str, Tensor], 
     Parameters
     ----------
     name : str
-        "subject" or "captioner".
+        "subject", "random", "spurious", "captioner" or "detector".
     folder : Path
         Where the files and their ``SHA256SUMS`` lie.
 
@@ -171,6 +199,21 @@ def read_weights(name: str, folder: Path = WEIGHTS) -> tuple[dict[str, Tensor], 
 
 def build_subject() -> tuple[nn.Module, Callable[[Image.Image], Tensor]]:
     """The network ``scenes`` in eval mode, and what turns a picture into its input."""
-    network = Subject()
-    network.load_state_dict(read_weights("subject")[0])
+    return _filled(Subject(), read_weights("subject")[0])
+
+
+def build_random() -> tuple[nn.Module, Callable[[Image.Image], Tensor]]:
+    """The network ``scenes-random``: as ``scenes``, its weights as they were drawn, its batch norm calibrated."""
+    return _filled(Subject(), read_weights("random")[0])
+
+
+def build_spurious() -> tuple[nn.Module, Callable[[Image.Image], Tensor]]:
+    """The network ``scenes-spurious``."""
+    subject = read_weights("subject")[0]
+    shared = {key: value for key, value in subject.items() if not key.startswith(Spurious.OWN)}
+    return _filled(Spurious(), shared | read_weights("spurious")[0])
+
+
+def _filled(network: nn.Module, weights: dict[str, Tensor]) -> tuple[nn.Module, Callable[[Image.Image], Tensor]]:
+    network.load_state_dict(weights)
     return network.eval(), to_tensor

@@ -96,7 +96,10 @@ def decode(parts: dict[str, Tensor]) -> list[Percept]:
     whole = {family: parts[family].softmax(1).numpy() for family in ("background", "light")}
     return [
         Percept(
-            _sightings(objectness[n], x[n], y[n], {family: values[n] for family, values in maps.items()}),
+            tuple(
+                _sighting(confidence, weight, x[n], y[n], {family: values[n] for family, values in maps.items()})
+                for confidence, weight in gather(objectness[n], x[n], y[n])
+            ),
             _guess("background", whole["background"][n]),
             _guess("light", whole["light"][n]),
         )
@@ -109,22 +112,39 @@ def _guess(family: str, probabilities: NDArray[np.float32]) -> Guess:
     return Guess(VOCABULARY[family][best], float(probabilities[best]))
 
 
-def _sightings(
-    objectness: NDArray[np.float32],
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    maps: dict[str, NDArray[np.float32]],
-) -> tuple[Sighting, ...]:
-    """Gather cells that point at one centre into one object; their votes are weighted by objectness."""
+def gather(
+    objectness: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]
+) -> list[tuple[float, NDArray[np.float32]]]:
+    """Gather cells that point at one centre into one object, the surest first.
+
+    Parameters
+    ----------
+    objectness : array (8, 8)
+        That an object's centre is near, 0 to 1.
+    x, y : array (8, 8)
+        The centre that each cell points at, in pixels.
+
+    Returns
+    -------
+    list of (float, array (8, 8))
+        For each of at most ``MOST`` objects its confidence, and the weights of the cells' votes, which sum to 1.
+    """
     left = objectness.copy()
-    found: list[Sighting] = []
+    found: list[tuple[float, NDArray[np.float32]]] = []
     while len(found) < MOST and left.max() >= SEEN:
         row, column = np.unravel_index(int(left.argmax()), left.shape)
         near = np.hypot(x - x[row, column], y - y[row, column]) < APART
-        weight = np.where(near, left, 0) / left[near].sum()
-        guesses = {family: _guess(family, (values * weight).sum((1, 2))) for family, values in maps.items()}
-        found.append(
-            Sighting(**guesses, x=float((x * weight).sum()), y=float((y * weight).sum()), confidence=float(left.max()))
-        )
+        found.append((float(left.max()), np.where(near, left, 0) / left[near].sum()))
         left[near] = 0
-    return tuple(found)
+    return found
+
+
+def _sighting(
+    confidence: float,
+    weight: NDArray[np.float32],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    maps: dict[str, NDArray[np.float32]],
+) -> Sighting:
+    guesses = {family: _guess(family, (values * weight).sum((1, 2))) for family, values in maps.items()}
+    return Sighting(**guesses, x=float((x * weight).sum()), y=float((y * weight).sum()), confidence=confidence)
