@@ -138,6 +138,10 @@ def test_a_final_answer_beside_code_is_asked_for_again():
         ("red (Turn 2)", Label("red", (2,))),
         ("red (turns 2–4 and 6).", Label("red", (2, 3, 4, 6))),
         ("red (a colour)", Label("red (a colour)")),
+        ("red (turns 2, 5; confidence 0.9)", Label("red", (2, 5), 0.9)),
+        ("red (turn 2, confidence: 85 %)", Label("red", (2,), 0.85)),
+        ("red (confidence .7)", Label("red", (), 0.7)),
+        ("red (turn 3; confidence 7)", Label("red", (3,))),
     ],
 )
 def test_the_turns_behind_a_label(line, label):

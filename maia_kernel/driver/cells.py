@@ -20,7 +20,12 @@ _TAG = re.compile(
     r"^ {0,3}(?:#{1,6} +)?[*_]{0,3}\[(?P<name>DESCRIPTION|BIAS|REASONING|LABEL(?: \d+)?)\]"
     r"[*_]{0,3} *:?[*_]{0,3}(?P<text>.*)$"
 )
-_EVIDENCE = re.compile(r"\s*\(turns? +(?P<turns>\d[\d\s,–and-]*)\)[\s.*_]*$", re.IGNORECASE)
+# "(turns 2, 5; confidence 0.9)", or one of the two.
+_EVIDENCE = re.compile(
+    r"\s*\((?=turn|confidence)(?:turns? +(?P<turns>\d[\d\s,–and-]*))?[;,\s]*"
+    r"(?:confidence:? *(?P<confidence>\d*\.?\d+) *(?P<percent>%?))?\)[\s.*_]*$",
+    re.IGNORECASE,
+)
 _RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 # What a reasoning model thought aloud is neither code nor an answer.
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -66,10 +71,11 @@ _NEITHER = Notice(
 
 @dataclass(frozen=True)
 class Label:
-    """One label of a final answer and the turns that it names as its evidence."""
+    """One label of a final answer, the turns that it names as its evidence, and how sure the agent is (0 to 1)."""
 
     text: str
     turns: tuple[int, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -249,13 +255,14 @@ def _complete(found: dict[str, str]) -> tuple[Final | None, str]:
 
 
 def _label(text: str) -> Label:
-    """A label, with the turns named at the end of its first line or of its first paragraph."""
+    """A label, with the turns and the confidence named at the end of its first line or of its first paragraph."""
     lines = text.split("\n\n")[0].split("\n")
     first = lines[0] if _EVIDENCE.search(lines[0]) else " ".join(lines)
     match = _EVIDENCE.search(first)
     if not match:
         return Label(first.strip())
     turns: dict[int, None] = {}
-    for start, end in _RANGE.findall(match["turns"]):
+    for start, end in _RANGE.findall(match["turns"] or ""):
         turns |= dict.fromkeys(range(int(start), min(int(end or start), int(start) + 100) + 1))
-    return Label(first[: match.start()].strip(), tuple(turns))
+    said = float(match["confidence"] or -1) / (100 if match["percent"] else 1)
+    return Label(first[: match.start()].strip(), tuple(turns), said if 0 <= said <= 1 else None)

@@ -190,13 +190,14 @@ class Investigation:
         return cell
 
     def _final(self, final: Final) -> dict[str, Any]:
-        """The labels, each with the cells of the turns that it names as evidence."""
+        """The labels, each with its confidence and the cells of the turns that it names as evidence."""
         labels = [
             {
                 "text": label.text,
                 "turns": list(label.turns),
                 "cells": [cell.id for turn in label.turns for cell in transcript.code_of_turn(self.nb, turn)],
             }
+            | ({"confidence": label.confidence} if label.confidence is not None else {})
             for label in final.labels
         ]
         return {"description": final.description, "labels": labels}
