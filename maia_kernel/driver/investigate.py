@@ -19,6 +19,7 @@ from maia_kernel.driver.cells import Notice, Turn
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation, setup_sources
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
+from maia_kernel.driver.zygote import Zygote
 from maia_kernel.errors import KernelError, NotebookError, UsageError
 
 FOLDER = Path("investigations")
@@ -85,6 +86,7 @@ def investigate(
     prompts: str | Path | None = None,
     out: str | Path | None = None,
     watch: Watcher | None = None,
+    zygote: Zygote | None = None,
 ) -> Investigation:
     """Investigate a unit and leave a notebook; the same as ``maia run``.
 
@@ -108,6 +110,8 @@ def investigate(
         The notebook to write; an existing file is refused. By default a new file in ``investigations/``.
     watch : Watcher, optional
         Is told what happens.
+    zygote : Zygote, optional
+        Forks the kernel, which then has everything imported; for many investigations. By default a new process.
 
     Returns
     -------
@@ -131,7 +135,7 @@ def investigate(
     notebook = draft(study, vlm, task="question" if question else task, question=question, folder=folder)
     watch = watch or Nobody()
     where = Path(out).parent if out is not None else Path.cwd()
-    with Kernel(env=kernel_environment(os.environ), cwd=where) as kernel:
+    with Kernel(env=kernel_environment(os.environ), cwd=where, zygote=zygote) as kernel:
         _require(setup(notebook, kernel, watch))
         notebook.path = destination(out, study)
         notebook.path.parent.mkdir(exist_ok=True)
