@@ -24,8 +24,9 @@ def _set(words: str) -> frozenset[str]:
 
 MODULES = _set(
     "__future__ abc base64 bisect cmath collections colorsys contextlib copy dataclasses datetime decimal enum "
-    "fractions functools hashlib heapq io itertools json math numbers operator pprint random re statistics string textwrap time "
-    "typing uuid warnings IPython.display PIL matplotlib numpy pandas scipy seaborn skimage sklearn torch tqdm"
+    "fractions functools hashlib heapq io itertools json math numbers operator pprint random re statistics string "
+    "textwrap time typing uuid warnings IPython.display PIL matplotlib numpy pandas scipy seaborn skimage sklearn "
+    "torch tqdm"
 )
 _HARMLESS_PRIVATE = _set(
     "__name__ __qualname__ __doc__ __version__ __class__ __init__ __len__ __post_init__ _asdict _replace _fields _make"
@@ -37,9 +38,9 @@ _BUILTINS = _set(
 # As attributes or imported names: modules that other modules hold, frames, readers of files, runners of code.
 _LEADING_AWAY = _set(
     "sys os builtins importlib inspect gc subprocess shutil pathlib glob pickle marshal ctypes ctypeslib types "
-    "linecache tokenize runpy pkgutil socket traceback codecs tempfile zipimport f2py cpp_extension hub package serialization "
-    "load_library modules f_globals f_locals f_back f_code tb_frame gi_frame cr_frame ag_frame open_code FileIO "
-    "fromfile loadtxt genfromtxt memmap imread read_csv read_text read_bytes read_pickle read_table eval query "
+    "linecache tokenize runpy pkgutil socket traceback codecs tempfile zipimport f2py cpp_extension hub package "
+    "serialization load_library modules f_globals f_locals f_back f_code tb_frame gi_frame cr_frame ag_frame open_code "
+    "FileIO fromfile loadtxt genfromtxt memmap imread read_csv read_text read_bytes read_pickle read_table eval query "
     "getoutput run_cell run_line_magic run_cell_magic get_referents get_referrers get_objects getmembers getsource "
     "getattr_static FileLink FileLinks get_field"
 )

@@ -1,0 +1,215 @@
+"""Many investigations at once: a few threads, and for each investigation a kernel forked from one warm process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from maia_kernel import errors
+from maia_kernel.driver import outputs
+from maia_kernel.driver.agent import Limits, run, setup
+from maia_kernel.driver.cells import Notice, Turn
+from maia_kernel.driver.investigate import Nobody, Study, draft, kernel_environment
+from maia_kernel.driver.kernel import Kernel, Result
+from maia_kernel.driver.messages import Text
+from maia_kernel.driver.notebook import Investigation
+from maia_kernel.driver.vlm import VLM
+from maia_kernel.driver.zygote import Zygote, available
+from maia_kernel.errors import KernelError, LimitReached, UsageError, VLMError
+
+# What the warm process imports; names only, for the host has none of it.
+PRELOAD = (
+    "maia_kernel.lab.load",
+    "maia_kernel.lab.plots",
+    "maia_kernel.scenes.world",
+    "maia_kernel.scenes.networks",
+    "maia_kernel.scenes.perception",
+    "matplotlib.pyplot",
+)
+# Run after the answer and not saved: what the agent has drawn and edited.
+_COUNT = "print(tools.images_made)"
+_PATIENCE = 10.0  # seconds that investigations are given to end after Ctrl-C
+
+
+@dataclass(frozen=True)
+class Job:
+    """One investigation to be made: what of, by whom, and the notebook that it becomes."""
+
+    study: Study
+    agent: VLM
+    path: Path
+
+
+@dataclass(frozen=True)
+class Spent:
+    """How an investigation went, as its notebook's metadata keeps it (``maia.bench``).
+
+    Attributes
+    ----------
+    images : int or None
+        Pictures generated and edited; None where it is not known (a kernel that died took its count along).
+    seconds : float or None
+        Of one core, in the kernel and in the thread that drove it, loading included; None without a warm kernel.
+    failure : str
+        Why it ended without an answer; empty for one that has answered.
+    """
+
+    images: int | None
+    seconds: float | None
+    failure: str = ""
+
+
+def ended(nb: NotebookNode) -> Spent | None:
+    """How an investigation of a bench ended; None for one that was broken off."""
+    facts: Any = nb.metadata.get("maia", {}).get("bench")
+    return Spent(facts["images"], facts["seconds"], facts["failure"]) if facts else None
+
+
+@contextlib.contextmanager
+def warm_kernels() -> Iterator[Zygote | None]:
+    """The process that kernels are forked from; None where that is not possible, and kernels are started cold."""
+    if not available():
+        yield None
+        return
+    with Zygote(env=kernel_environment(os.environ), preload=PRELOAD) as zygote:
+        yield zygote
+
+
+def check(studies: Iterable[Study], agent: VLM, zygote: Zygote | None) -> None:
+    """Load each study once, so that a wrong name is told before anything is written, and exemplars are at hand.
+
+    Raises
+    ------
+    UsageError, KernelError
+        The setup cells fail.
+    """
+    for study in studies:
+        notebook = draft(study, agent, task="describe", question=None, folder=None)
+        with Kernel(env=kernel_environment(os.environ), zygote=zygote) as kernel:
+            loaded = setup(notebook, kernel, Nobody())
+        if loaded.status != "ok":
+            name, message = loaded.error or (loaded.status, loaded.note)
+            kind = getattr(errors, name, None)
+            known = isinstance(kind, type) and issubclass(kind, UsageError)
+            raise UsageError(message) if known else KernelError(f"the setup cells failed: {name}: {message}")
+
+
+def conduct(job: Job, limits: Limits, zygote: Zygote | None, stop: threading.Event) -> NotebookNode:
+    """Make one investigation; what ends it early is noted in its notebook.
+
+    An unfinished notebook at its path is begun anew.
+    """
+    notebook = draft(job.study, job.agent, task="describe", question=None, folder=None)
+    notebook.path = job.path
+    began = time.thread_time()
+    failure, images = "", None
+    kernel = Kernel(env=kernel_environment(os.environ), cwd=job.path.parent, zygote=zygote)
+    try:
+        with kernel:
+            loaded = setup(notebook, kernel, Nobody())
+            if loaded.status != "ok":
+                raise KernelError(f"the setup cells failed: {loaded.error or loaded.note}")
+            notebook.save()
+            try:
+                run(notebook, job.agent, kernel, limits, _Stoppable(stop))
+            finally:
+                images = _images_made(notebook, kernel)
+    except (LimitReached, VLMError, KernelError) as error:
+        failure = str(error)
+    seconds = None if kernel.cpu_seconds is None else kernel.cpu_seconds + time.thread_time() - began
+    notebook.nb.metadata["maia"]["bench"] = {"images": images, "seconds": seconds, "failure": failure}
+    notebook.save()
+    return notebook.nb
+
+
+def conduct_all(
+    jobs: Sequence[Job], *, limits: Limits, zygote: Zygote | None, workers: int
+) -> Iterator[tuple[Job, NotebookNode]]:
+    """Make investigations in several threads; yields each with its notebook as it ends, in any order.
+
+    When the caller stops listening, as after Ctrl-C, the investigations that run are broken off at their next cell.
+    Their notebooks are valid and unfinished.
+    """
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Job, NotebookNode] | BaseException] = queue.SimpleQueue()
+    stop = threading.Event()
+    for job in jobs:
+        waiting.put(job)
+
+    def work() -> None:
+        with contextlib.suppress(queue.Empty, _Stopped):
+            while not stop.is_set():
+                job = waiting.get_nowait()
+                try:
+                    done.put((job, conduct(job, limits, zygote, stop)))
+                except _Stopped:
+                    raise
+                except BaseException as error:  # neither the agent's nor the kernel's failure: the caller's to see
+                    done.put(error)
+                    return
+
+    threads = [threading.Thread(target=work, daemon=True, name=f"bench {n}") for n in range(min(workers, len(jobs)))]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in jobs:
+            outcome = done.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
+    finally:
+        stop.set()
+        until = time.monotonic() + _PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _images_made(notebook: Investigation, kernel: Kernel) -> int | None:
+    """How many pictures were made; None after a restart, which begins to count anew."""
+    restarted = any(cell.metadata.get("maia", {}).get("kind") == "restart" for cell in notebook.nb.cells)
+    if restarted or not kernel.alive:
+        return None
+    cell = new_code_cell(_COUNT)
+    if kernel.run(cell, timeout=10).status != "ok":
+        return None
+    said = "".join(part.text for part in outputs.parts(cell.outputs) if isinstance(part, Text)).strip()
+    return int(said) if said.isdigit() else None
+
+
+class _Stopped(BaseException):
+    """The command is being ended; not an Exception, so that nothing on its way takes it for a failure."""
+
+
+class _Stoppable(Nobody):
+    """A watcher that ends an investigation at the next occasion once the event is set."""
+
+    def __init__(self, stop: threading.Event):
+        self._stop = stop
+
+    def waiting(self, turn: int) -> None:
+        self._look()
+
+    def replied(self, turn: int, reply: Turn) -> None:
+        self._look()
+
+    def running(self, cell: NotebookNode) -> None:
+        self._look()
+
+    def ran(self, cell: NotebookNode, result: Result) -> None:
+        self._look()
+
+    def noticed(self, notice: Notice) -> None: ...
+
+    def _look(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
