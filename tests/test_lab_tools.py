@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import lab_standins
 import numpy as np
 import pytest
 from lab_standins import WORLD, square
@@ -16,6 +18,7 @@ from maia_kernel.errors import BadCall, BadImage, UnknownName
 from maia_kernel.lab import generators
 from maia_kernel.lab.images import recall
 from maia_kernel.lab.load import load
+from maia_kernel.lab.measuring import effects_over, table
 from maia_kernel.lab.plots import strip_plot
 from maia_kernel.lab.system import System
 from maia_kernel.lab.tools import Tools
@@ -218,7 +221,90 @@ def test_the_control_can_be_named_and_a_variation_is_a_replication(
     assert pixels(first.images["red"]) != pixels(other.images["red"])
     one = tools.measure({"only": "a red square"}, repeats=1)
     assert one.effects == ()
-    assert "nan" in capsys.readouterr().out.splitlines()[-2]
+    assert "nan" in capsys.readouterr().out.splitlines()[-3]
+
+
+class Careless(lab_standins.Painter):
+    """Draws every third prompt in white, whatever it asks for."""
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[tuple[Image.Image, tuple[str, ...]]]:
+        return super().generate(["white" if i % 3 == 2 else prompt for i, prompt in enumerate(prompts)], seeds)
+
+
+CHECKED = {"red": "a red square", "blue": "a blue square", "given": [square("green", 1)] * 4}
+
+
+def test_where_all_pictures_are_as_asked_one_line_says_so(tools: Tools, capsys: pytest.CaptureFixture[str]) -> None:
+    result = tools.measure(CHECKED, repeats=6)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "manipulation check: 12 of 12 pictures show what was asked for"
+    assert not any(line.startswith("without") for line in lines)
+    assert [check is not None and check.ok for check in result.checks["red"]] == [True] * 6
+    assert result.checks["given"] == [None] * 4
+    assert result.effects_checked == result.effects
+
+
+def test_pictures_that_failed_are_named_and_left_out_of_a_second_table(
+    system: System, capsys: pytest.CaptureFixture[str]
+) -> None:
+    careless = Tools(system, Careless(), "lab_standins:Retoucher", "lab_standins:Captioner")
+    result = careless.measure(CHECKED, repeats=6)
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("manipulation check: 8 of 12 pictures show what was asked for")
+    assert lines[at + 1 : at + 6] == [
+        "  'red' number 3: asked for red, seen: white",
+        "  'red' number 6: asked for red, seen: white",
+        "  'blue' number 3: asked for blue, seen: white",
+        "  'blue' number 6: asked for blue, seen: white",
+        "without the pictures that failed:",
+    ]
+    kept = {
+        name: [v for i, v in enumerate(values) if name == "given" or i % 3 < 2]
+        for name, values in result.conditions.items()
+    }
+    assert (
+        result.effects_checked
+        == effects_over(kept, "given")
+        != result.effects
+        == effects_over(result.conditions, "given")
+    )
+    assert lines[at + 6 : -1] == table(kept, result.effects_checked).splitlines()
+    assert lines[:at] == table(result.conditions, result.effects).splitlines()
+
+
+def test_a_condition_that_loses_all_its_pictures_has_none_left(
+    system: System, capsys: pytest.CaptureFixture[str]
+) -> None:
+    careless = Tools(system, "lab_standins:Painter", "lab_standins:Retoucher", "lab_standins:Captioner")
+    images, _ = careless.edit_images("a red square", ["leave it blue-ish"])  # read by the editor as nothing
+    result = careless.measure({"edited": images[1::2], "red": "a red square"})
+    lines = capsys.readouterr().out.splitlines()
+    assert images[1] is not images[0]
+    assert lines[-4:-2] == ["condition" + lines[-4][9:], "edited                             0    none left"]
+    assert [e.condition for e in result.effects] == ["edited"]
+    assert result.effects_checked == ()
+
+
+def test_a_long_list_of_failures_ends_with_a_count(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    careless = Tools(system, Careless(), "lab_standins:Retoucher", "lab_standins:Captioner")
+    careless.measure({"red": "a red square"}, repeats=45)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("  'red' number ") for line in lines) == 12
+    assert "  and 3 more" in lines
+
+
+def test_pictures_of_an_open_generator_are_not_checked(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    painter = lab_standins.Painter()
+    painter.vocabulary = None  # type: ignore[assignment]
+    result = Tools(system, painter, "lab_standins:Retoucher", "lab_standins:Captioner").measure(CHECKED)
+    assert "manipulation" not in capsys.readouterr().out
+    assert (result.checks, result.effects_checked) == ({}, result.effects)
+
+
+def test_a_strip_plot_marks_what_failed() -> None:
+    rows = {"with": [3.0, 3.1, 4.0]}
+    assert strip_plot(rows, failed={"with": [False, True, False]}) != strip_plot(rows)
+    assert strip_plot(rows, failed={"with": [False] * 3}) == strip_plot(rows, failed={}) == strip_plot(rows)
 
 
 def test_a_strip_plot_shows_its_rows_and_the_same_bytes_every_time() -> None:

@@ -20,9 +20,11 @@ __all__ = ["EDITORS", "GENERATORS", "Editor", "Generator", "content_seed", "find
 
 GENERATORS: Mapping[str, str] = {
     "scenes": "maia_kernel.scenes.world:Painter",
+    "scenes-faulty": "maia_kernel.scenes.faulty:FaultyPainter",
 }
 EDITORS: Mapping[str, str] = {
     "scenes": "maia_kernel.scenes.world:Retoucher",
+    "scenes-faulty": "maia_kernel.scenes.faulty:FaultyRetoucher",
 }
 
 Drawn = list[tuple[Image.Image, tuple[str, ...]]]  # pictures, each with notes for the caller

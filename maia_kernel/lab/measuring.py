@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL.Image import Image
 
+from maia_kernel.lab.manipulation import Check
 from maia_kernel.lab.statistics import Effect, compare
 
 __all__ = ["Measurement", "effects_over", "table"]
@@ -28,11 +29,18 @@ class Measurement:
     effects : tuple of Effect
         Every other condition over the control, with the fields `condition`, `control`, `difference` (of the means),
         `low` and `high` (its 95 % interval), `d` (standardised) and `p`.
+    checks : dict of str to list of (Check or None)
+        The manipulation check by condition, one per image, with `ok`, `missing`, `leaked` and `seen`; None for an
+        image that was neither drawn nor edited here. Empty where the generator is an open one.
+    effects_checked : tuple of Effect
+        The effects without the images that failed the check.
     """
 
     conditions: dict[str, list[float]]
     images: dict[str, list[Image]] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
+    checks: dict[str, list[Check | None]] = field(default_factory=dict)
+    effects_checked: tuple[Effect, ...] = ()
 
     def __repr__(self) -> str:
         """Stay short: a cell may end with the call that made this."""
@@ -53,11 +61,15 @@ def effects_over(conditions: Mapping[str, Sequence[float]], control: str) -> tup
 def table(conditions: Mapping[str, Sequence[float]], effects: Sequence[Effect]) -> str:
     """Return the lines of the report.
 
-    sd is the sample's standard deviation, nan for a single image, as is everything that would need two.
+    sd is the sample's standard deviation, nan for a single image, as is everything that would need two. A condition
+    without images is said to have none left.
     """
     wide = max(_NAME, *(len(name) + 2 for name in conditions))
     lines = [f"{'condition':<{wide}}{'n':>4}{'mean':>8}{'sd':>8}{'min':>8}{'max':>8}"]
     for name, values in conditions.items():
+        if not values:
+            lines.append(f"{name:<{wide}}{0:>4}    none left")
+            continue
         numbers = np.asarray(values, float)
         spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else float("nan")
         figures = (numbers.mean(), spread, numbers.min(), numbers.max())

@@ -14,7 +14,11 @@ _DPI = 90
 _JITTER = 0.22  # of a row, at most
 
 
-def strip_plot(conditions: Mapping[str, Sequence[float]], axis: str = "activation") -> bytes:
+def strip_plot(
+    conditions: Mapping[str, Sequence[float]],
+    axis: str = "activation",
+    failed: Mapping[str, Sequence[bool]] | None = None,
+) -> bytes:
     """Draw one row of dots per condition, with its mean as a line.
 
     Parameters
@@ -23,6 +27,8 @@ def strip_plot(conditions: Mapping[str, Sequence[float]], axis: str = "activatio
         Finite values.
     axis : str
         What the values are.
+    failed : mapping of str to sequence of bool, optional
+        Which of them to draw as hollow dots; the mean is that of all.
 
     Returns
     -------
@@ -36,11 +42,14 @@ def strip_plot(conditions: Mapping[str, Sequence[float]], axis: str = "activatio
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
     figure.subplots_adjust(left=0.36, right=0.98, top=1 - 0.08 / height, bottom=0.45 / height)
     axes = figure.subplots()
-    for row, values in enumerate(conditions.values()):
-        spread = np.random.default_rng(row).uniform(-_JITTER, _JITTER, len(values))
-        axes.plot(values, row + spread, "o", markersize=4, markerfacecolor="#90cdf4", markeredgecolor="#2b6cb0")
+    for row, (name, numbers) in enumerate(conditions.items()):
+        values = np.asarray(numbers, float)
+        spread = row + np.random.default_rng(row).uniform(-_JITTER, _JITTER, len(values))
+        hollow = np.array((failed or {}).get(name) or [False] * len(values), bool)
+        for some, face, edge in ((~hollow, "#90cdf4", "#2b6cb0"), (hollow, "white", "#a0aec0")):
+            axes.plot(values[some], spread[some], "o", markersize=4, markerfacecolor=face, markeredgecolor=edge)
         if len(values):
-            axes.plot([np.mean(values)] * 2, [row - 0.38, row + 0.38], color="#c53030", linewidth=2)
+            axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color="#c53030", linewidth=2)
     axes.axvline(0, color="#222222", linewidth=0.8)
     axes.set_yticks(range(len(conditions)), [_short(name) for name in conditions])
     axes.set_ylim(len(conditions) - 0.5, -0.5)

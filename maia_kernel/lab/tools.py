@@ -13,6 +13,7 @@ from maia_kernel.lab.calls import Received, receive
 from maia_kernel.lab.describers import Describer, find_describer
 from maia_kernel.lab.generators import Editor, Generator, find_editor, find_generator
 from maia_kernel.lab.images import as_image, as_images, content_hash, is_image, original_of
+from maia_kernel.lab.manipulation import check_pictures, drawn_from, edited_from, report, sound
 from maia_kernel.lab.measuring import Measurement, effects_over, table
 from maia_kernel.lab.plots import strip_plot
 from maia_kernel.lab.showing import say, show, show_picture
@@ -124,7 +125,8 @@ class Tools:
         """
         requests = _texts(prompts, "text2image", "prompts", 'tools.text2image(["a red circle", "a blue star"])')
         seeds = generators.seeds(self._seed, self._generator, [(prompt,) for prompt in requests], variation)
-        return _noted(self._generator.generate(requests, seeds), requests) if requests else []
+        drawn = _noted(self._generator.generate(requests, seeds), requests) if requests else []
+        return [drawn_from(picture, prompt) for picture, prompt in zip(drawn, requests, strict=True)]
 
     def edit_images(
         self, images: Sequence[object], instructions: Sequence[str], *, variation: int = 0
@@ -170,7 +172,8 @@ class Tools:
             raise BadCall(f"edit_images: {len(originals)} images but {len(edits)} instructions; call {usage}")
         requests = [(content_hash(image), edit) for image, edit in zip(originals, edits, strict=True)]
         seeds = generators.seeds(self._seed, self._editor, requests, variation)
-        edited = _noted(self._editor.edit(originals, edits, seeds), edits) if edits else []
+        pictures = _noted(self._editor.edit(originals, edits, seeds), edits) if edits else []
+        edited = [edited_from(*one) for one in zip(pictures, originals, edits, strict=True)]
         return _interleaved(originals, edited), _interleaved(names, edits)
 
     def describe_images(self, images: Sequence[object], titles: Sequence[str] | str | None = None) -> str:
@@ -264,6 +267,10 @@ class Tools:
         95 % interval, the standardised difference d (Hedges' g) and the p value of a permutation test. Shows all
         activations in a plot.
 
+        Where the generator has a vocabulary, a manipulation check follows: which images, drawn from a prompt or edited,
+        do not show what was asked for, or show what an edit changed unasked, by a blind description (itself wrong for
+        about one image in a hundred); then the table and the effects without these images, hollow in the plot.
+
         Parameters
         ----------
         conditions : dict
@@ -280,7 +287,9 @@ class Tools:
         -------
         Measurement
             `.conditions` (dict of lists of activations), `.images` (dict of lists of images), `.effects` (one per
-            condition but the control, each with `.condition`, `.control`, `.difference`, `.low`, `.high`, `.d`, `.p`).
+            condition but the control, each with `.condition`, `.control`, `.difference`, `.low`, `.high`, `.d`, `.p`),
+            `.checks` (dict of lists, one per image, each None or with `.ok`, `.missing`, `.leaked`, `.seen`),
+            `.effects_checked` (the effects without the images that failed).
 
         Examples
         --------
@@ -309,9 +318,16 @@ class Tools:
         for name, group in images.items():
             values[name], flat = flat[: len(group)], flat[len(group) :]
         effects = effects_over(values, control)
-        say(table(values, effects))
-        show_picture(strip_plot(values), caption=None, plain=f"strip plot of {len(values)} conditions")
-        return Measurement(values, images, effects)
+        vocabulary = self._generator.vocabulary
+        checks = check_pictures(images, vocabulary, self._describer.describe) if vocabulary else {}
+        kept = sound(values, checks)
+        effects_checked = effects if kept == values else effects_over(kept, control)
+        say("\n".join([table(values, effects), *report(checks)]))
+        if kept != values:
+            say(f"without the pictures that failed:\n{table(kept, effects_checked)}")
+        failed = {name: [check is not None and not check.ok for check in group] for name, group in checks.items()}
+        show_picture(strip_plot(values, failed=failed), plain=f"strip plot of {len(values)} conditions")
+        return Measurement(values, images, effects, checks, effects_checked)
 
     def _bases(self, images: object, variation: int) -> tuple[list[Image], list[str]]:
         """Return what to edit: originals, and for each its prompt or "Original Image"."""

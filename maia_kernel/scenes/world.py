@@ -16,17 +16,20 @@ from maia_kernel.scenes import edits, language, render
 from maia_kernel.scenes.scene import VOCABULARY, Scene, random_scene
 
 # What determines the pictures of this world; their bytes are its revision.
-_PICTURES = ("scene", "shapes", "materials", "render")
-_WORDS = ("lexicon", "language")
+PICTURES = ("scene", "shapes", "materials", "render")
+WORDS = ("lexicon", "language")
+EDITS = (*PICTURES, *WORDS, "edits", "perception", "captions")
 
 
-def _revision(*modules: str) -> str:
+def revision_of(*modules: str) -> str:
+    """A hash of the sources of these modules."""
     here = Path(__file__).parent
     text = "".join((here / f"{module}.py").read_text(encoding="utf-8") for module in modules)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _shown(scene: Scene) -> Image.Image:
+def shown(scene: Scene) -> Image.Image:
+    """The picture of a scene, which it remembers."""
     return remember(render.picture(scene), scene=scene)
 
 
@@ -48,7 +51,7 @@ class Painter:
     grammar = language.GRAMMAR
 
     def __init__(self) -> None:
-        self.revision = _revision(*_PICTURES, *_WORDS)
+        self.revision = revision_of(*PICTURES, *WORDS)
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[tuple[Image.Image, tuple[str, ...]]]:
         """One image per prompt and seed.
@@ -69,7 +72,7 @@ class Painter:
         drawn = []
         for prompt, seed in zip(prompts, seeds, strict=True):
             scene, notes = language.scene_of(language.parse(prompt), seed)
-            drawn.append((_shown(scene), notes))
+            drawn.append((shown(scene), notes))
         return drawn
 
 
@@ -90,7 +93,7 @@ class Retoucher:
     def __init__(self) -> None:
         from maia_kernel.scenes import perception
 
-        self.revision = f"{_revision(*_PICTURES, *_WORDS, 'edits', 'perception', 'captions')}-{perception.digest()[:8]}"
+        self.revision = f"{revision_of(*EDITS)}-{perception.digest()[:8]}"
 
     def edit(
         self, images: Sequence[Image.Image], instructions: Sequence[str], seeds: Sequence[int]
@@ -109,16 +112,21 @@ class Retoucher:
         return [self._edit(*one) for one in zip(images, instructions, seeds, strict=True)]
 
     def _edit(self, image: Image.Image, instruction: str, seed: int) -> tuple[Image.Image, tuple[str, ...]]:
-        from maia_kernel.scenes import captions, perception
-
-        original = original_of(image)
-        scene = recall(original, "scene")
-        reading: tuple[str, ...] = ()
-        if not isinstance(scene, Scene):
-            scene = captions.scene_seen(perception.perceive([original])[0])
-            reading = (f"this picture was read from its pixels and drawn anew as '{language.text_of(scene)}'",)
+        scene, reading = scene_in(image)
         edited, notes = edits.edit(scene, instruction, seed)
-        return (image, notes) if edited == scene else (_shown(edited), (*reading, *notes))
+        return (image, notes) if edited == scene else (shown(edited), (*reading, *notes))
+
+
+def scene_in(image: Image.Image) -> tuple[Scene, tuple[str, ...]]:
+    """The scene that a picture was drawn from, else the scene that its pixels show, and a note that says so."""
+    original = original_of(image)
+    scene = recall(original, "scene")
+    if isinstance(scene, Scene):
+        return scene, ()
+    from maia_kernel.scenes import captions, perception
+
+    scene = captions.scene_seen(perception.perceive([original])[0])
+    return scene, (f"this picture was read from its pixels and drawn anew as '{language.text_of(scene)}'",)
 
 
 class Captioner:
@@ -135,7 +143,7 @@ class Captioner:
     def __init__(self) -> None:
         from maia_kernel.scenes import perception
 
-        self.revision = f"{_revision('networks', 'perception', 'captions')}-{perception.digest()[:8]}"
+        self.revision = f"{revision_of('networks', 'perception', 'captions')}-{perception.digest()[:8]}"
 
     def describe(self, images: Sequence[Image.Image]) -> list[str]:
         """One line per image, "a large red striped circle and a small blue plain star on grass at night".
@@ -159,7 +167,7 @@ class Gallery:
     name = "scenes"
 
     def __init__(self) -> None:
-        self.revision = _revision(*_PICTURES)
+        self.revision = revision_of(*PICTURES)
 
     def __len__(self) -> int:
         return 4096
@@ -168,4 +176,4 @@ class Gallery:
         """The picture of this number, 0 to 4095; negative numbers count from the end."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"the dataset scenes has {len(self)} images; {index} is not among them")
-        return _shown(random_scene(f"gallery/{index % len(self)}"))
+        return shown(random_scene(f"gallery/{index % len(self)}"))
