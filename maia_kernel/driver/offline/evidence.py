@@ -14,7 +14,7 @@ Words = frozenset[str]
 _FAMILY = re.compile(r"^  (\w+): (\w+(?:, \w+)+)$", re.MULTILINE)
 _ACTIVATION = re.compile(r"^exemplar (\d+): activation (-?[\d.]+)$", re.MULTILINE)
 _DESCRIPTION = re.compile(r"^exemplar (\d+): (?!activation )(.+)$", re.MULTILINE)
-_SCREENED = re.compile(r"^ *(-?\d+\.\d+) +(an? .+|empty .+)$", re.MULTILINE)
+_SCREENED = re.compile(r"^ *(-?\d+\.\d+): (.+)$", re.MULTILINE)
 _ROW = re.compile(r"^(\S.*?) +(\d+) +(-?\d+\.\d+) +(-?\d+\.\d+|nan) +(-?\d+\.\d+) +(-?\d+\.\d+)$", re.MULTILINE)
 _QUESTION = re.compile(r"^\*\*Question\.\*\* *(.+)$", re.MULTILINE)
 _HEADING = re.compile(r"^### Experiment: (\w+)", re.MULTILINE)
@@ -22,11 +22,21 @@ _HEADING = re.compile(r"^### Experiment: (\w+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Row:
-    """One condition as ``tools.measure`` printed it: its size, mean and standard deviation, and the turn it ran in."""
+    """One condition as ``tools.measure`` printed it, without the pictures that failed where it says so.
+
+    Attributes
+    ----------
+    n, mean, sd, low, high
+        Size, mean, standard deviation, smallest and largest activation.
+    turn : int
+        In which it was measured.
+    """
 
     n: int
     mean: float
     sd: float
+    low: float
+    high: float
     turn: int
 
 
@@ -41,7 +51,7 @@ class Evidence:
     exemplars : tuple
         ``(activation, words of the blind description)``, strongest first.
     screen : tuple
-        ``(activation, words of the prompt)`` of pictures whose every attribute was set.
+        ``(activation, words of the blind description)`` of the pictures of the screen.
     rows : mapping
         Name of a condition -> what was measured last.
     tried : Counter
@@ -87,8 +97,10 @@ def read(messages: Sequence[Message]) -> Evidence:
             question = (_QUESTION.findall(text) or [question])[-1]
             activations |= {int(rank): float(value) for rank, value in _ACTIVATION.findall(text)}
             described |= {int(rank): _words(line, known) for rank, line in _DESCRIPTION.findall(text)}
-            screen += [(float(value), _words(prompt, known)) for value, prompt in _SCREENED.findall(text)]
-            rows |= {row[0]: Row(int(row[1]), float(row[2]), _number(row[3]), turn) for row in _ROW.findall(text)}
+            screen += [(float(value), _words(line, known)) for value, line in _SCREENED.findall(text)]
+            for name, n, *values in _ROW.findall(text):
+                mean, sd, low, high = map(_number, values)
+                rows[name] = Row(int(n), mean, sd, low, high, turn)
     ranks = sorted(activations.keys() & described.keys())
     exemplars = tuple((activations[rank], described[rank]) for rank in ranks)
     return Evidence(vocabulary, exemplars, tuple(screen), rows, tried, turns, question)

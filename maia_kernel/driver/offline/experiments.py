@@ -9,6 +9,17 @@ from maia_kernel.driver.offline import phrases, reasoning
 from maia_kernel.driver.offline.evidence import Evidence, Words
 from maia_kernel.driver.offline.reasoning import CONTROL, Plan
 
+# Pictures per condition (of a word or a pair alone; of the control; of a pair that needs two objects; of a
+# replication; of the screen; of each edit). Together they stay within 80 pictures per unit.
+ALONE, CONTROLS, TWINS, AGAIN, SCREENED, EDITED = 4, 6, 6, 6, 16, 4
+# How cells call what they measured; later cells take pictures from there.
+RESULTS = {
+    "probes": "probes",
+    "pairs": "pairs",
+    "binding": "binding",
+    "replicates": "replicates",
+}
+
 _EXEMPLARS = """\
 exemplars = tools.dataset_exemplars(system)
 for rank, (activation, image) in enumerate(exemplars, start=1):
@@ -23,21 +34,26 @@ import random
 words = {{
 {vocabulary}
 }}
-size = 48
 rng = random.Random(0)
-decks = {{family: rng.sample((values * size)[:size], size) for family, values in words.items()}}
-prompts = [
-    f"a {{size}} {{colour}} {{texture}} {{shape}} on {{background}} {{'by day' if light == 'day' else 'at ' + light}}"
-    for size, colour, texture, shape, background, light in zip(*(decks[family] for family in
-        ["size", "colour", "texture", "shape", "background", "light"]))
-]
-activations, masked = system.call_neuron(tools.text2image(prompts))
 
-ranking = sorted(zip(activations, prompts, masked), key=lambda one: one[0], reverse=True)
-for activation, prompt, image in ranking[:4] + ranking[-2:]:
-    tools.display(image, f"{{prompt}}: {{activation:.3f}}")
-for activation, prompt, _ in ranking:
-    print(f"{{activation:9.3f}}  {{prompt}}")"""
+def deck(family, size):
+    values = words[family]
+    return [value for _ in range(size) for value in rng.sample(values, len(values))][:size]
+
+colours, shapes = iter(deck("colour", {objects})), iter(deck("shape", {objects}))
+prompts = []
+for background, light in zip(deck("background", {size}), deck("light", {size})):
+    three = [f"a {{next(colours)}} {{next(shapes)}}" for _ in range(3)]
+    when = "by day" if light == "day" else f"at {{light}}"
+    prompts.append(f"{{three[0]}}, {{three[1]}} and {{three[2]}} on {{background}} {{when}}{without}")
+screen = tools.text2image(prompts)
+activations, masked = system.call_neuron(screen)
+
+order = sorted(range(len(screen)), key=activations.__getitem__, reverse=True)
+for i in order[:4] + order[-2:]:
+    tools.display(masked[i], f"activation {{activations[i]:.3f}}")
+titles = [f"{{activations[i]:9.3f}}" for i in order]
+tools.display(tools.describe_images([screen[i] for i in order], titles))"""
 
 
 def code(seen: Evidence, plan: Plan) -> str:
@@ -45,91 +61,87 @@ def code(seen: Evidence, plan: Plan) -> str:
     if plan.kind == "exemplars":
         return _EXEMPLARS
     if plan.kind == "screen":
-        lines = [f'    "{family}": {list(words)!r},' for family, words in seen.vocabulary.items()]
-        return _SCREEN.format(vocabulary="\n".join(lines).replace("'", '"'))
-    if plan.kind == "pairs":
-        return "\n\n".join(_factorial(seen, pair) for pair in plan.hypotheses)
-    if plan.kind == "replicates":
-        conditions = {word: phrases.prompt({seen.family(word): word}) for (word,) in plan.hypotheses}
-        return f"{_measure(conditions, next(iter(conditions)), repeats=15)[:-1]}, variation=1)"
+        return _screen(seen, [word for hypothesis in plan.hypotheses for word in hypothesis])
     if plan.kind == "edits":
         return "\n\n".join(_minimal_pairs(seen, hypothesis) for hypothesis in plan.hypotheses)
-    # A second control has a name of its own: what was measured against the first is compared with the first for good.
-    control = CONTROL if plan.kind == "probes" else f"{CONTROL} either"
-    return _probes(seen, [word for hypothesis in plan.hypotheses for word in hypothesis], control)
+    avoid = reasoning.candidates(seen)
+    control = f'probes.images["{CONTROL}"]'
+    if plan.kind == "probes":
+        control = _times(f"an object{phrases.without(avoid)}", CONTROLS)
+    conditions = {}
+    for one in plan.hypotheses:
+        called, count = reasoning.name(one), TWINS if reasoning.twins(seen, one) else ALONE
+        if plan.kind == "binding":
+            conditions[called] = f'pairs.images["{called}"]'
+            called = reasoning.apart(one)
+        if plan.kind == "replicates":
+            called, count = reasoning.again(called), AGAIN
+        # Without all other words that stand out, so that nothing else can be the cause.
+        kept_out = phrases.without(word for word in avoid if word not in one)
+        conditions[called] = _times(phrases.prompt(seen, one, apart=plan.kind == "binding") + kept_out, count)
+    further = {"variation": 1} if plan.kind == "replicates" else {}
+    return _measure(RESULTS[plan.kind], {**conditions, CONTROL: control}, CONTROL, **further)
 
 
-def _probes(seen: Evidence, words: Sequence[str], control: str) -> str:
-    """Each word alone, against pictures that hold none of them."""
-    avoid = {*words, *reasoning.candidates(seen)}
-    conditions: dict[str, str | list[str]] = {word: phrases.prompt({seen.family(word): word}) for word in words}
-    conditions[control] = [phrases.prompt(values) for values in phrases.contexts(seen, {}, avoid, 8)]
-    return _measure(conditions, control, repeats=5)
-
-
-def _factorial(seen: Evidence, pair: Words) -> str:
-    """Both words, each without the other, and neither: what is more than the better of two words needs both."""
-    first, second = sorted(pair)
-    family, other = seen.family(first), seen.family(second)
-    swaps = {word: phrases.others(seen, word, reasoning.candidates(seen)) for word in pair}
-    without_second = [{family: first, other: swap} for swap in _cycle(swaps[second], 5)]
-    without_first = [{family: swap, other: second} for swap in _cycle(swaps[first], 5)]
-    without_both = [
-        {family: one, other: two} for one, two in zip(_cycle(swaps[first], 5), _cycle(swaps[second], 5), strict=True)
-    ]
-    conditions: dict[str, str | list[str]] = {
-        reasoning.name(pair): phrases.prompt({family: first, other: second}),
-        reasoning.only(first, second): [phrases.prompt(values) for values in without_second],
-        reasoning.only(second, first): [phrases.prompt(values) for values in without_first],
-        reasoning.neither(pair): [phrases.prompt(values) for values in without_both],
-    }
-    return _measure(conditions, reasoning.neither(pair), repeats=5)
+def _screen(seen: Evidence, found: Sequence[str]) -> str:
+    """Pictures of three objects without what stands out; colours, shapes, backgrounds and lights are in balance."""
+    rows = []
+    for family in ("shape", "colour", "background", "light"):
+        words = seen.vocabulary.get(family, ())
+        left = [word for word in words if word not in found] or words
+        rows.append(f'    "{family}": [{", ".join(map(_quoted, left))}],')
+    kept_out = phrases.without(word for word in found if seen.family(word) in ("size", "texture"))
+    return _SCREEN.format(vocabulary="\n".join(rows), size=SCREENED, objects=3 * SCREENED, without=kept_out)
 
 
 def _minimal_pairs(seen: Evidence, hypothesis: Words) -> str:
-    """The same pictures with one word edited away, everything else unchanged."""
-    values = phrases.families(seen, hypothesis)
-    pictures = phrases.contexts(seen, values, reasoning.candidates(seen), 5)
-    lines = [f"base = tools.text2image({_listed([phrases.prompt(picture) for picture in pictures])})"]
+    """Pictures that were measured already, with one word edited away; and with something else edited, as a control."""
+    taken = reasoning.candidates(seen)
+    row = reasoning.measured(seen, hypothesis)
+    source = next((kind for kind in RESULTS if row and seen.turns.get(kind) == row.turn), "probes")
+    called = reasoning.again(reasoning.name(hypothesis)) if source == "replicates" else reasoning.name(hypothesis)
+    lines = [f'base = {RESULTS["pairs" if source == "binding" else source]}.images["{called}"][:{EDITED}]']
     conditions = {reasoning.drawn(hypothesis): "base"}
-    for family, word in values.items():
-        swaps = _cycle(phrases.others(seen, word, reasoning.candidates(seen)), 5)
-        edits = [phrases.instruction(family, one["shape"], new) for one, new in zip(pictures, swaps, strict=True)]
-        lines.append(f"without_{word}, _ = tools.edit_images(base, {_listed(edits)})")
+    for word in sorted(hypothesis):
+        edits = [phrases.instruction(seen, word, new) for new in phrases.others(seen, word, taken)]
+        lines.append(f"without_{word}, _ = tools.edit_images(base, {_edits(edits)})")
         conditions[reasoning.changed(hypothesis, word)] = f"without_{word}[1::2]"
-    rows = "\n".join(f'    "{name}": {value},' for name, value in conditions.items())
-    lines.append(f"tools.display(base[0], {', '.join(f'without_{word}[1]' for word in values.values())})")
-    lines.append(f'result = tools.measure({{\n{rows}\n}}, control="{reasoning.drawn(hypothesis)}")')
+    spare = reasoning.spare_family(seen, hypothesis)
+    other = [word for word in seen.vocabulary[spare] if word not in taken] or list(seen.vocabulary[spare])
+    lines.append(f"otherwise, _ = tools.edit_images(base, {_edits([phrases.setting(spare, new) for new in other])})")
+    conditions[reasoning.changed(hypothesis, spare)] = "otherwise[1::2]"
+    shown = ", ".join(f"without_{word}[1]" for word in sorted(hypothesis))
+    lines.append(f"tools.display(base[0], {shown}, otherwise[1])")
+    lines.append(_measure("edits", conditions, reasoning.drawn(hypothesis)))
     return "\n".join(lines)
 
 
-def _measure(conditions: Mapping[str, str] | Mapping[str, str | list[str]], control: str, repeats: int) -> str:
-    rows = []
-    for name, prompts in conditions.items():
-        rows.append(f'    "{name}": {_quoted(prompts) if isinstance(prompts, str) else _listed(prompts, 8)},')
-    body = "\n".join(rows)
-    return f'result = tools.measure({{\n{body}\n}}, control="{control}", repeats={repeats})'
+def _measure(result: str, conditions: Mapping[str, str], control: str, **further: int) -> str:
+    """A call of measure; conditions are Python expressions."""
+    body = "\n".join(f"    {_quoted(called)}: {expression}," for called, expression in conditions.items())
+    keywords = "".join(f", {key}={value}" for key, value in further.items())
+    return f"{result} = tools.measure({{\n{body}\n}}, control={_quoted(control)}{keywords})"
 
 
-def _listed(texts: Sequence[str], indent: int = 4) -> str:
-    """A list of strings over as few lines as fit."""
-    pad = " " * indent
+def _times(prompt: str, count: int) -> str:
+    return f"[{_quoted(prompt)}] * {count}"
+
+
+def _edits(instructions: Sequence[str]) -> str:
+    """A list of as many instructions as there are pictures to edit, over as few lines as fit."""
+    texts = [instructions[at % len(instructions)] for at in range(EDITED)]
     lines = textwrap.wrap(
         # Spaces inside of the strings must survive the wrapping.
         " ".join(_quoted(text).replace(" ", "\0") + "," for text in texts),
         width=88,
-        initial_indent=pad,
-        subsequent_indent=pad,
+        initial_indent="    ",
+        subsequent_indent="    ",
         break_long_words=False,
         break_on_hyphens=False,
     )
     body = "\n".join(lines).replace("\0", " ")
-    return f"[\n{body}\n{pad[4:]}]"
+    return f"[\n{body}\n]"
 
 
 def _quoted(text: str) -> str:
     return f'"{text}"'
-
-
-def _cycle(words: Sequence[str], count: int) -> list[str]:
-    return [words[at % len(words)] for at in range(count)]

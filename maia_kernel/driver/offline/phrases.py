@@ -2,59 +2,58 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from maia_kernel.driver.offline.evidence import Evidence, Words
 
 _ADJECTIVES = ("size", "colour", "texture")
 
 
-def families(seen: Evidence, words: Words) -> dict[str, str]:
-    """The words of a hypothesis by family."""
-    return {seen.family(word): word for word in words}
+def prompt(seen: Evidence, hypothesis: Words, *, apart: bool = False) -> str:
+    """A prompt for pictures that hold the words; what is left out varies from picture to picture.
+
+    Words of one family need two objects; ``apart`` puts any two words about objects on two.
+    """
+    values = {seen.family(word): word for word in hypothesis}
+    if apart or len(values) < len(hypothesis):
+        first, second = (_object({seen.family(word): word}) for word in sorted(hypothesis))
+        return f"{first} and {second}"
+    return _object(values) + _where(values)
 
 
-def prompt(values: Mapping[str, str]) -> str:
-    """A prompt for one object with these attributes; what is left out varies from picture to picture."""
-    noun = [values[family] for family in _ADJECTIVES if family in values] + [values.get("shape", "object")]
-    text = with_article(" ".join(noun))
-    if "background" in values:
-        text += f" on {values['background']}"
-    return f"{text} {_at(values['light'])}" if "light" in values else text
+def without(words: Iterable[str]) -> str:
+    """The end of a prompt that keeps words out of what it leaves open."""
+    return "".join(f", without {word}" for word in words)
 
 
-def instruction(family: str, noun: str, new: str) -> str:
-    """An instruction that changes one attribute of a picture with one object."""
+def instruction(seen: Evidence, old: str, new: str) -> str:
+    """An instruction that puts one word in the place of another."""
+    family = seen.family(old)
     if family == "shape":
-        return f"replace the {noun} with {with_article(new)}"
+        return f"replace the {old} with {with_article(new)}"
     if family == "colour":
-        return f"change the colour of the {noun} to {new}"
-    if family == "background":
-        return f"make the background {new}"
-    return f"make it {new}" if family == "light" else f"make the {noun} {new}"
+        return f"change the colour of the {old} object to {new}"
+    return setting(family, new, old)
 
 
-def label(seen: Evidence, hypothesis: Words) -> str:
+def setting(family: str, new: str, old: str = "") -> str:
+    """An instruction that sets an attribute of the picture, or of its object, whatever it was."""
+    if family in ("background", "light"):
+        return f"make the background {new}" if family == "background" else f"make it {new}"
+    noun = f"{old} object".strip()
+    return f"replace the {noun} with {with_article(new)}" if family == "shape" else f"make the {noun} {new}"
+
+
+def label(seen: Evidence, hypothesis: Words, *, apart: bool = False) -> str:
     """A short label for a hypothesis, such as "red circles" or "scenes at night"."""
-    values = families(seen, hypothesis)
+    values = {seen.family(word): word for word in hypothesis}
+    if apart or len(values) < len(hypothesis):
+        first, second = (_plural({seen.family(word): word}) for word in sorted(hypothesis))
+        return f"{first} together with {second}"
     if values.keys() <= {"background", "light"}:
         text = f"{values['background']} backgrounds" if "background" in values else "scenes"
-    else:
-        noun = [values[family] for family in _ADJECTIVES if family in values] + [_plural(values.get("shape", "object"))]
-        text = " ".join(noun) + (f" on {values['background']}" if "background" in values else "")
-    return f"{text} {_at(values['light'])}" if "light" in values else text
-
-
-def contexts(seen: Evidence, fixed: Mapping[str, str], avoid: Collection[str], count: int) -> list[dict[str, str]]:
-    """Fully specified pictures that hold ``fixed`` and differ in everything else, without the words to avoid."""
-    rng = random.Random(" ".join([*fixed.values(), *sorted(avoid)]))
-    decks = {}
-    for family, words in seen.vocabulary.items():
-        free = [word for word in words if word not in avoid] or list(words)
-        deck = [fixed[family]] if family in fixed else rng.sample(free, len(free))
-        decks[family] = (deck * count)[:count]
-    return [{family: deck[at] for family, deck in decks.items()} for at in range(count)]
+        return f"{text} {_at(values['light'])}" if "light" in values else text
+    return _plural(values) + _where(values)
 
 
 def others(seen: Evidence, word: str, avoid: Collection[str]) -> list[str]:
@@ -73,9 +72,23 @@ def enumerated(parts: list[str], joint: str = "and") -> str:
     return f" {joint} ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else ""
 
 
+def _object(values: Mapping[str, str]) -> str:
+    return with_article(_noun(values))
+
+
+def _noun(values: Mapping[str, str]) -> str:
+    return " ".join([*(values[family] for family in _ADJECTIVES if family in values), values.get("shape", "object")])
+
+
+def _where(values: Mapping[str, str]) -> str:
+    text = f" on {values['background']}" if "background" in values else ""
+    return f"{text} {_at(values['light'])}" if "light" in values else text
+
+
 def _at(light: str) -> str:
     return "by day" if light == "day" else f"at {light}"
 
 
-def _plural(noun: str) -> str:
+def _plural(values: Mapping[str, str]) -> str:
+    noun = _noun(values)
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")

@@ -1,31 +1,37 @@
 """What is asked next, and what holds: hypotheses are conjunctions of words, an answer is a disjunction of them.
 
-The order of experiments: exemplars; a screen, in which every attribute varies at once and in balance; solo probes of
-the words that stand out, repeated where they leave a doubt; a factorial for pairs that go together (AND); probes for
-strong exemplars that are not yet explained (OR); minimal pairs, in which one word of a picture is changed and
-everything else stays.
+The order of experiments: exemplars; a screen of crowded pictures without the words that stand out there, which shows
+what else excites the unit (OR); probes of all these words, each without the others; pairs of them, where no word
+suffices (AND), and whether one object must have both; replicates where nothing is sure; edits, in which one word of a
+picture is changed and everything else stays. What cannot be a disjunction of words and of pairs is left unexplained.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from itertools import combinations, permutations
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal
 
 from maia_kernel.driver.offline.evidence import Evidence, Row, Words
 
-Kind = Literal["exemplars", "screen", "probes", "replicates", "pairs", "residual", "edits", "conclusion"]
+Kind = Literal["exemplars", "screen", "probes", "pairs", "binding", "replicates", "edits", "conclusion"]
 
 # A concept counts when it alone brings this share of the way from the control to the exemplars' mean activation, and
-# at least half of what the best concept brings. Exemplars are the extremes of thousands of pictures, so that a typical
+# this part of what the best concept brings. Exemplars are the extremes of thousands of pictures, so that a typical
 # picture of the right concept stays well below them.
 SHARE = 0.25
-SHARE_OF_BEST = 0.5
+SHARE_OF_BEST = 0.4
+# From this share on a word needs no partner, and no pair with it is tried.
+SUFFICES = 0.7
 # A pair is a conjunction when neither of its words alone brings more than this part of what both bring.
 PART_ALONE = 0.6
+# Two objects that need each other do so in every picture: the standard deviation is at most this part of the effect.
+STEADY = 0.45
 # A word is part of the answer when editing it away takes this part of what the picture had above the control.
 LOST = 0.4
+# Words of the exemplars, further words of the screen, and pairs that are tried, at most.
+LEADS, FURTHER, PAIRS = 4, 3, 3
 CONTROL = "none of these"
 
 
@@ -45,29 +51,35 @@ def decide(seen: Evidence) -> Plan:
     raise AssertionError("the steps end with a conclusion")
 
 
+# -- how conditions are called in tables ------------------------------------------------------------------------------
+
+
 def name(hypothesis: Words) -> str:
-    """How a hypothesis is called in tables."""
+    """Pictures that hold a hypothesis."""
     return " + ".join(sorted(hypothesis))
 
 
-def only(word: str, other: str) -> str:
-    """The condition in which one word of a pair stands without the other."""
-    return f"{word} without {other}"
+def again(word: str) -> str:
+    """Further pictures of one word."""
+    return f"{word}, again"
 
 
-def neither(pair: Words) -> str:
-    """The control of a factorial."""
-    return "neither " + " nor ".join(sorted(pair))
-
-
-def changed(hypothesis: Words, word: str) -> str:
-    """The condition in which one word of pictures has been edited away."""
-    return f"{name(hypothesis)}, {word} changed"
+def apart(pair: Words) -> str:
+    """Both words of a pair, on two objects."""
+    return f"{name(pair)}, on two objects"
 
 
 def drawn(hypothesis: Words) -> str:
     """The pictures that the edits start from."""
     return f"{name(hypothesis)}, as drawn"
+
+
+def changed(hypothesis: Words, what: str) -> str:
+    """The condition in which one word, or a whole family for comparison, has been edited away."""
+    return f"{name(hypothesis)}, {what} changed"
+
+
+# -- measures ---------------------------------------------------------------------------------------------------------
 
 
 def share(seen: Evidence, row: Row | None) -> float:
@@ -77,10 +89,10 @@ def share(seen: Evidence, row: Row | None) -> float:
 
 
 def scale(seen: Evidence) -> tuple[float, float]:
-    """The activation without any candidate concept, and the mean of the exemplars."""
+    """The activation without any of the words that stand out, and the mean of the exemplars."""
     control = seen.rows.get(CONTROL)
-    values = sorted(value for value, _ in seen.screen)
-    low = control.mean if control else (sum(values) / len(values) if values else 0.0)
+    quiet = sorted(value for value, _ in seen.screen)[: max(1, len(seen.screen) // 8)]
+    low = control.mean if control else (sum(quiet) / len(quiet) if quiet else 0.0)
     strong = [value for value, _ in seen.exemplars]
     return low, (sum(strong) / len(strong) if strong else low)
 
@@ -96,34 +108,57 @@ def contrast(row: Row | None, other: Row | None) -> tuple[float, float, float]:
     return difference, difference - half, difference + half
 
 
-def candidates(seen: Evidence) -> list[str]:
-    """Words that stand out among the exemplars or in the screen, most striking first."""
+def measured(seen: Evidence, hypothesis: Words) -> Row | None:
+    """The pictures of a hypothesis, those of a replication included."""
+    row, more = seen.rows.get(name(hypothesis)), seen.rows.get(again(name(hypothesis)))
+    if row is None or more is None:
+        return row or more
+    n = row.n + more.n
+    mean = (row.n * row.mean + more.n * more.mean) / n
+    squares = sum((one.n - 1) * one.sd**2 + one.n * (one.mean - mean) ** 2 for one in (row, more))
+    return Row(n, mean, math.sqrt(squares / (n - 1)), min(row.low, more.low), max(row.high, more.high), more.turn)
+
+
+# -- hypotheses -------------------------------------------------------------------------------------------------------
+
+
+def leads(seen: Evidence) -> list[str]:
+    """Words that stand out among the exemplars, most striking first."""
     lift = _lift([words for _, words in seen.exemplars], seen)
-    effect = main_effects(seen)
-    by_lift = [word for word in sorted(lift, key=lift.__getitem__, reverse=True) if lift[word] > 1.5][:6]
-    by_effect = [word for word in sorted(effect, key=effect.__getitem__, reverse=True) if effect[word] > 2][:4]
-    both = {word: max(lift.get(word, 0), effect.get(word, 0)) for words in seen.vocabulary.values() for word in words}
-    striking = sorted(both, key=both.__getitem__, reverse=True)
-    chosen = dict.fromkeys([*by_lift, *by_effect, *striking[:3]])
-    return sorted(chosen, key=both.__getitem__, reverse=True)[:8]
+    return [word for word in sorted(lift, key=lift.__getitem__, reverse=True) if lift[word] > 2][:LEADS]
+
+
+def probed(seen: Evidence) -> list[str]:
+    """The words that were drawn alone."""
+    return [word for words in seen.vocabulary.values() for word in words if word in seen.rows]
 
 
 def singles(seen: Evidence) -> list[str]:
     """Probed words that raise the activation by themselves, strongest first."""
-    probed = [word for words in seen.vocabulary.values() for word in words if word in seen.rows]
-    raised = [word for word in probed if contrast(seen.rows[word], seen.rows.get(CONTROL))[1] > 0]
-    return sorted(raised, key=lambda word: seen.rows[word].mean, reverse=True)
+    rows = {word: measured(seen, frozenset((word,))) for word in probed(seen)}
+    raised = [word for word, row in rows.items() if row and contrast(row, seen.rows.get(CONTROL))[1] > 0]
+    return sorted(raised, key=lambda word: share(seen, rows[word]), reverse=True)
 
 
 def pairs(seen: Evidence) -> list[Words]:
-    """Pairs of candidates that go together among the exemplars, most frequent first."""
-    pool = list(dict.fromkeys([*singles(seen)[:4], *candidates(seen)[:5]]))
+    """Pairs of leading words that go together in most exemplars and of which neither suffices, most frequent first."""
+    open_words = [word for word in leads(seen) if share(seen, seen.rows.get(word)) < SUFFICES]
     counted = {}
-    for first, second in combinations(pool, 2):
-        together = sum({first, second} <= words for _, words in seen.exemplars)
-        if seen.family(first) != seen.family(second) and together >= len(seen.exemplars) / 3:
-            counted[frozenset((first, second))] = together
-    return sorted(counted, key=counted.__getitem__, reverse=True)[:3]
+    for pair in map(frozenset, combinations(open_words, 2)):
+        together = sum(pair <= words for _, words in seen.exemplars)
+        if together > len(seen.exemplars) / 2 and not (twins(seen, pair) and of_scene(seen, pair)):
+            counted[pair] = together
+    return sorted(counted, key=counted.__getitem__, reverse=True)[:PAIRS]
+
+
+def twins(seen: Evidence, pair: Words) -> bool:
+    """Whether two words are of one family, so that no object can have both."""
+    return len({seen.family(word) for word in pair}) < len(pair)
+
+
+def of_scene(seen: Evidence, words: Words) -> bool:
+    """Whether any of the words is about the whole picture."""
+    return any(seen.family(word) in ("background", "light") for word in words)
 
 
 def conjunctions(seen: Evidence) -> list[Words]:
@@ -131,28 +166,36 @@ def conjunctions(seen: Evidence) -> list[Words]:
     found = []
     for pair in pairs(seen):
         both = seen.rows.get(name(pair))
-        alone = [seen.rows.get(only(word, other)) for word, other in permutations(sorted(pair), 2)]
-        exceeds = all(contrast(both, row)[1] > 0 for row in alone)
-        if exceeds and all(share(seen, row) <= PART_ALONE * share(seen, both) for row in alone):
+        alone = [seen.rows.get(word) for word in sorted(pair)]
+        exceeds = both and all(contrast(both, row)[1] > 0 for row in [*alone, seen.rows.get(CONTROL)])
+        if not exceeds or not all(share(seen, row) <= PART_ALONE * share(seen, both) for row in alone):
+            continue
+        if both and (not twins(seen, pair) or both.sd <= STEADY * (both.mean - scale(seen)[0])):
             found.append(pair)
     return sorted(found, key=lambda pair: seen.rows[name(pair)].mean, reverse=True)
 
 
 def accepted(seen: Evidence) -> list[Words]:
-    """The disjunction that the measurements support so far, before the minimal pairs."""
+    """The disjunction that the measurements support so far, before the edits."""
     both = [pair for pair in conjunctions(seen) if share(seen, seen.rows[name(pair)]) >= SHARE]
     both = [pair for at, pair in enumerate(both) if not any(pair & stronger for stronger in both[:at])]
-    # A word of a conjunction raises the activation through the pictures that happen to hold the other word too.
-    alone = [word for word in singles(seen) if share(seen, seen.rows[word]) >= SHARE]
-    free = [frozenset((word,)) for word in alone if not any(word in pair for pair in both)]
-    found = {hypothesis: share(seen, seen.rows[name(hypothesis)]) for hypothesis in [*both, *free]}
-    best = max(found.values(), default=0.0)
-    kept = [hypothesis for hypothesis in found if found[hypothesis] >= SHARE_OF_BEST * best]
-    return sorted(kept, key=found.__getitem__, reverse=True)[:4]
+    alone = [frozenset((word,)) for word in singles(seen) if not any(word in pair for pair in both)]
+    shares = {one: share(seen, measured(seen, one)) for one in [*both, *alone]}
+    least = max(SHARE, SHARE_OF_BEST * max(shares.values(), default=0.0))
+    return sorted((one for one in shares if shares[one] >= least), key=shares.__getitem__, reverse=True)[:3]
+
+
+def bound(seen: Evidence, pair: Words) -> bool | None:
+    """Whether both words must be on one object; None where that was not asked or is not clear."""
+    row, both = seen.rows.get(apart(pair)), seen.rows.get(name(pair))
+    if row is None or both is None:
+        return None
+    part = (row.mean - scale(seen)[0]) / max(both.mean - scale(seen)[0], 1e-9)
+    return True if part < PART_ALONE / 2 else False if part > PART_ALONE else None
 
 
 def concluded(seen: Evidence) -> list[Words]:
-    """What remains after the minimal pairs: words whose removal takes most of the activation away.
+    """What remains after the edits: words whose removal takes most of the activation away.
 
     Nothing remains when no exemplar holds any of it: whatever it is, it is not what the unit's exemplars are about.
     """
@@ -163,10 +206,25 @@ def concluded(seen: Evidence) -> list[Words]:
         if start is None or not all(edited.values()):
             remaining.append(hypothesis)
             continue
-        needed = [word for word in hypothesis if _matters(seen, start, edited[word])]
+        needed = [word for word in hypothesis if _matters(seen, hypothesis, start, edited[word])]
         if needed and frozenset(needed) not in remaining:
             remaining.append(frozenset(needed))
     return remaining if any(one <= words for one in remaining for _, words in seen.exemplars) else []
+
+
+def _matters(seen: Evidence, hypothesis: Words, start: Row, edited: Row | None) -> bool:
+    """Whether an edit takes away most of what there was, and more than an edit of something else does."""
+    above = start.mean - scale(seen)[0]
+    lost, surely, _ = contrast(start, edited)
+    other = seen.rows.get(changed(hypothesis, spare_family(seen, hypothesis)))
+    more = other is None or edited is None or other.mean - edited.mean >= LOST / 2 * above
+    return share(seen, start) >= SHARE and surely > 0 and lost >= LOST * above and more
+
+
+def spare_family(seen: Evidence, hypothesis: Words) -> str:
+    """A family that a hypothesis does not speak of, for edits that should change nothing."""
+    used = {seen.family(word) for word in hypothesis}
+    return next(family for family in ("background", "light", "colour", *seen.vocabulary) if family not in used)
 
 
 def unexplained(seen: Evidence) -> list[Words]:
@@ -175,20 +233,47 @@ def unexplained(seen: Evidence) -> list[Words]:
     return [words for _, words in seen.exemplars if not any(hypothesis <= words for hypothesis in found)]
 
 
+def further(seen: Evidence) -> list[str]:
+    """Words that go with the activity in the screen, which holds none of the leading words; most striking first."""
+    low, high = scale(replace(seen, rows={}))  # of the screen itself, whatever was measured later
+    if not seen.screen or not high > low:
+        return []
+    rest, new = list(seen.screen), list[str]()
+    while len(new) < FURTHER:
+        effects = {word: _effect(rest, word) for words in seen.vocabulary.values() for word in words}
+        best = max(effects, key=effects.__getitem__)
+        if effects[best] < SHARE * (high - low):
+            break
+        new.append(best)
+        rest = [(value, words) for value, words in rest if best not in words]
+    return [word for word in new if word not in leads(seen)]
+
+
+def candidates(seen: Evidence) -> list[str]:
+    """All words that stand out, among the exemplars or in the screen."""
+    return [*leads(seen), *further(seen)]
+
+
+# -- the steps --------------------------------------------------------------------------------------------------------
+
+
 def _steps(seen: Evidence) -> list[Plan]:
-    steps = [Plan("exemplars"), Plan("screen")]
     if not seen.vocabulary:
         return [Plan("conclusion")]
-    if seen.exemplars or seen.screen:
-        steps.append(Plan("probes", tuple(frozenset((word,)) for word in candidates(seen))))
-        doubtful = [frozenset((word,)) for word in _doubtful(seen)]
-        steps += [Plan("replicates", tuple(doubtful))] if doubtful else []
+    steps = [Plan("exemplars")]
+    if seen.exemplars:
+        steps += [Plan("screen", _alone(leads(seen))), Plan("probes", _alone(candidates(seen)))]
         steps += [Plan("pairs", tuple(pairs(seen)))] if pairs(seen) else []
         found = accepted(seen)
-        rest = _residual_words(seen)
-        steps += [Plan("residual", tuple(frozenset((word,)) for word in rest))] if found and rest else []
-        steps += [Plan("edits", tuple(found))] if found else []
+        joined = tuple(one for one in found if len(one) > 1 and not twins(seen, one) and not of_scene(seen, one))
+        steps += [Plan("binding", joined)] if joined else []
+        steps += [Plan("replicates", _alone(_doubtful(seen)))] if _doubtful(seen) else []
+        steps += [Plan("edits", tuple(accepted(seen)))] if found else []
     return [*steps, Plan("conclusion", tuple(concluded(seen)))]
+
+
+def _alone(words: list[str]) -> tuple[Words, ...]:
+    return tuple(frozenset((word,)) for word in words)
 
 
 def _done(seen: Evidence, plan: Plan) -> bool:
@@ -196,35 +281,31 @@ def _done(seen: Evidence, plan: Plan) -> bool:
         return bool(seen.exemplars)
     if plan.kind == "screen":
         return bool(seen.screen)
-    if plan.kind == "edits":
-        return all(drawn(hypothesis) in seen.rows for hypothesis in plan.hypotheses)
-    if plan.kind in ("residual", "replicates") and seen.tried[plan.kind]:
-        return True
+    if plan.kind == "probes":
+        return CONTROL in seen.rows
     if plan.kind == "replicates":
-        return False
-    return all(name(hypothesis) in seen.rows for hypothesis in plan.hypotheses)
+        return seen.tried[plan.kind] > 0
+    named = {"binding": apart, "edits": drawn}.get(plan.kind, name)
+    return all(named(hypothesis) in seen.rows for hypothesis in plan.hypotheses)
 
 
 def _doubtful(seen: Evidence) -> list[str]:
-    """Where nothing is sure yet: probed words with an effect worth having, of which too few pictures were drawn."""
-    if any(share(seen, seen.rows[word]) >= SHARE and seen.rows[word].n <= 5 for word in singles(seen)):
+    """Where nothing is sure: probed words with an effect worth having, of which too few pictures were drawn."""
+    if accepted(seen) and not any(again(word) in seen.rows for word in probed(seen)):
         return []
-    probed = [word for words in seen.vocabulary.values() for word in words if word in seen.rows]
-    return [word for word in probed if share(seen, seen.rows[word]) >= SHARE and word not in singles(seen)]
+    rows = {word: share(seen, seen.rows[word]) for word in probed(seen)}
+    return sorted((word for word in rows if rows[word] >= SHARE), key=rows.__getitem__, reverse=True)[:FURTHER]
 
 
-def _residual_words(seen: Evidence) -> list[str]:
-    rest = unexplained(seen)
-    if len(rest) < 3:
-        return []
-    lift = _lift(rest, seen)
-    new = [word for word in lift if word not in seen.rows and lift[word] > 1.0]
-    return sorted(new, key=lift.__getitem__, reverse=True)[:4]
-
-
-def _matters(seen: Evidence, start: Row, edited: Row | None) -> bool:
-    lost, surely, _ = contrast(start, edited)
-    return share(seen, start) >= SHARE and surely > 0 and lost >= LOST * (start.mean - scale(seen)[0])
+def _effect(pictures: list[tuple[float, Words]], word: str) -> float:
+    """The difference that a word makes among pictures, 0 where it is within two standard errors."""
+    having = [value for value, words in pictures if word in words]
+    lacking = [value for value, words in pictures if word not in words]
+    if min(len(having), len(lacking)) < 2:
+        return 0.0
+    difference = sum(having) / len(having) - sum(lacking) / len(lacking)
+    error = math.sqrt(_variance(having) / len(having) + _variance(lacking) / len(lacking))
+    return difference if difference > 2 * error else 0.0
 
 
 def _lift(described: list[Words], seen: Evidence) -> dict[str, float]:
@@ -235,18 +316,6 @@ def _lift(described: list[Words], seen: Evidence) -> dict[str, float]:
         expected = sum(counts.values()) / len(words)
         spread = math.sqrt(max(expected * (1 - min(expected / max(len(described), 1), 0.9)), 0.5))
         found |= {word: (count - expected) / spread for word, count in counts.items()}
-    return found
-
-
-def main_effects(seen: Evidence) -> dict[str, float]:
-    """For every word, the difference of the screen's pictures with and without it, in standard errors."""
-    found = {}
-    for word in (word for words in seen.vocabulary.values() for word in words):
-        having = [value for value, words in seen.screen if word in words]
-        lacking = [value for value, words in seen.screen if word not in words]
-        if len(having) > 1 and len(lacking) > 1:
-            error = math.sqrt(_variance(having) / len(having) + _variance(lacking) / len(lacking))
-            found[word] = (sum(having) / len(having) - sum(lacking) / len(lacking)) / (error or 1e-9)
     return found
 
 

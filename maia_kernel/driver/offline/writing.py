@@ -16,34 +16,35 @@ _WHY = {
         "knows no hypothesis. They show what goes together with high activation, not yet what causes it.",
     ),
     "screen": (
-        "screen of every word at once",
-        "Exemplars confound: what is frequent, or frequently together, looks important. So I draw pictures in which "
-        "every attribute varies independently and in balance, and compare each word's pictures with all others.",
+        "screen of pictures without these words",
+        "Exemplars show only what excites the unit most; a second, unrelated and weaker concept (OR) would be hidden "
+        "behind it. So I draw crowded pictures in which the words that stand out are missing and everything else is "
+        "in balance, have them described blindly, and see whether any are active.",
     ),
     "probes": (
         "probes of single words",
-        "Each word that stands out gets pictures of its own, everything else left to chance, against a control without "
-        "any of them.",
+        "Each word that stands out gets pictures of its own that hold none of the others, so that only it can be the "
+        "cause; everything else is left to chance. The control holds none of them.",
+    ),
+    "pairs": (
+        "pairs of words",
+        "Words that go together among the exemplars may be needed together (AND). The probes have drawn each without "
+        "the other; now both are drawn, without the remaining words.",
+    ),
+    "binding": (
+        "binding, one object or two",
+        "Both words are needed. If they may stand on two objects, the unit looks for them in the whole picture; if "
+        "not, one object must have both.",
     ),
     "replicates": (
         "replicates of what is uncertain",
-        "Some words seem to raise the activation, but their few pictures differ too much to be sure. Three times as "
-        "many new pictures of each will tell; they are compared with the same control as before.",
-    ),
-    "pairs": (
-        "pairs, as a factorial",
-        "Words that go together among the exemplars may be needed together (AND), or one may only accompany the other. "
-        "Each pair is drawn with both words, with each alone, and with neither.",
-    ),
-    "residual": (
-        "residual exemplars",
-        "Some strong exemplars hold none of what I have found. What they have in common may be a second, unrelated "
-        "concept (OR), so I probe it alone.",
+        "Some words seem to raise the activation, but their few pictures differ too much to be sure. New pictures of "
+        "each will tell; they are compared with the same control as before.",
     ),
     "edits": (
         "edits of one word at a time",
-        "If a word matters, taking it out of a picture and leaving all else as it is must lower the activation. This "
-        "is the test that could refute what I hold now.",
+        "If a word matters, taking it out of a picture and leaving all else as it is must lower the activation, and "
+        "changing something else must not. This is the test that could refute what I hold now.",
     ),
 }
 
@@ -63,10 +64,9 @@ def write(seen: Evidence, plan: Plan) -> str:
 
 def _observed(seen: Evidence) -> str:
     """The last thing that was learnt, in a sentence or two."""
-    if seen.tried["probes"]:
+    if reasoning.probed(seen):
         found = [
-            f"{phrases.label(seen, one)} ({_effect(seen, seen.rows.get(reasoning.name(one)))})"
-            for one in reasoning.accepted(seen)
+            f"{_label(seen, one)} ({_effect(seen, reasoning.measured(seen, one))})" for one in reasoning.accepted(seen)
         ]
         if not found:
             return "No single word brings the activation near to that of the exemplars."
@@ -76,13 +76,11 @@ def _observed(seen: Evidence) -> str:
         )
         return f"What holds so far: {'; '.join(found)}. {unexplained}"
     if seen.screen:
-        effects = reasoning.main_effects(seen)
-        best = sorted(effects, key=effects.__getitem__, reverse=True)[:4]
-        return (
-            "In the screen the words with the largest effects, in standard errors, are "
-            + phrases.enumerated([f"{word} ({effects[word]:+.1f})" for word in best])
-            + "."
-        )
+        low, high = reasoning.scale(seen)
+        active = sum(value >= low + reasoning.SHARE * (high - low) for value, _ in seen.screen)
+        new = phrases.enumerated(reasoning.further(seen)) or "no word of mine"
+        because = f"; what goes with it is {new}" if active else ""
+        return f"{active} of {len(seen.screen)} pictures of the screen are active{because}."
     if seen.exemplars:
         counts = {
             word: sum(word in words for _, words in seen.exemplars)
@@ -108,15 +106,16 @@ def _hypotheses(seen: Evidence) -> str:
             "3. It needs two of them together (AND).\n"
             "4. Nothing in my vocabulary explains it."
         )
-    lines = [_standing(seen, frozenset((word,))) for word in reasoning.candidates(seen)[:5]]
-    lines += [_standing(seen, pair) for pair in reasoning.pairs(seen)[:2]]
+    words = reasoning.candidates(seen)
+    lines = [_standing(seen, frozenset((word,))) for word in words]
+    lines += [_standing(seen, pair) for pair in reasoning.pairs(seen)]
     lines.append("Nothing in my vocabulary explains it.")
     return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1))
 
 
 def _standing(seen: Evidence, hypothesis: Words) -> str:
-    row = seen.rows.get(reasoning.name(hypothesis))
-    label = phrases.label(seen, hypothesis)
+    row = reasoning.measured(seen, hypothesis)
+    label = _label(seen, hypothesis)
     if row is None:
         together = sum(hypothesis <= words for _, words in seen.exemplars)
         return f"{label}: open; in {together} of {len(seen.exemplars)} exemplars"
@@ -159,7 +158,7 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
                 f"[LABEL 1]: no explanation found{_turns(seen, ('screen', 'probes', 'replicates', 'pairs', 'edits'))}",
             ]
         )
-    texts = [phrases.label(seen, one) for one in found]
+    texts = [_label(seen, one) for one in found]
     held = len([words for _, words in seen.exemplars if any(one <= words for one in found)])
     sentences = [f"The unit responds to {' OR '.join(texts)}."]
     sentences += [_support(seen, one) for one in found]
@@ -189,15 +188,24 @@ def _unread(seen: Evidence) -> str:
 
 
 def _support(seen: Evidence, hypothesis: Words) -> str:
-    row = seen.rows.get(reasoning.name(hypothesis))
-    text = f"{phrases.label(seen, hypothesis).capitalize()}: {_effect(seen, row)}"
+    row = reasoning.measured(seen, hypothesis)
+    text = f"{_label(seen, hypothesis).capitalize()}: {_effect(seen, row)}"
+    if (bound := reasoning.bound(seen, hypothesis)) is not None:
+        text += "; one object must have both" if bound else "; they may stand on two objects"
     start = seen.rows.get(reasoning.drawn(hypothesis))
     for word in sorted(hypothesis):
         after = seen.rows.get(reasoning.changed(hypothesis, word))
         if start and after:
             difference, low, high = reasoning.contrast(after, start)
             text += f"; with {word} edited away {difference:+.2f} [{low:.2f}, {high:.2f}]"
+    spare = reasoning.spare_family(seen, hypothesis)
+    if start and (other := seen.rows.get(reasoning.changed(hypothesis, spare))):
+        text += f"; with another {spare} {other.mean - start.mean:+.2f}"
     return text + "."
+
+
+def _label(seen: Evidence, hypothesis: Words) -> str:
+    return phrases.label(seen, hypothesis, apart=reasoning.bound(seen, hypothesis) is False)
 
 
 def _ruled_out(seen: Evidence, found: list[Words]) -> str:
@@ -214,7 +222,7 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
     held = reasoning.accepted(seen)
     refuted = [one for one in held if one not in found]
     rest = [one for one in measured if one not in refuted]
-    weaker = [one for one in rest if reasoning.share(seen, seen.rows[reasoning.name(one)]) >= reasoning.SHARE]
+    weaker = [one for one in rest if reasoning.share(seen, reasoning.measured(seen, one)) >= reasoning.SHARE]
     without = [one for one in rest if one not in weaker]
     sentences = []
     if refuted:
@@ -228,19 +236,16 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
 
 
 def _shares(seen: Evidence, hypotheses: list[Words]) -> str:
-    shares = [f"{reasoning.share(seen, seen.rows[reasoning.name(one)]):.0%}" for one in hypotheses]
-    named = [f"{phrases.label(seen, one)} ({share})" for one, share in zip(hypotheses, shares, strict=True)]
+    shares = [f"{reasoning.share(seen, reasoning.measured(seen, one)):.0%}" for one in hypotheses]
+    named = [f"{_label(seen, one)} ({share})" for one, share in zip(hypotheses, shares, strict=True)]
     return phrases.enumerated(named)
 
 
 def _evidence_for(seen: Evidence, hypothesis: Words) -> tuple[str, ...]:
-    probed = "pairs" if len(hypothesis) > 1 else "probes"
-    row = seen.rows.get(reasoning.name(hypothesis))
-    for later in ("residual", "replicates"):
-        if row and row.turn == seen.turns.get(later):
-            probed = later
+    row = reasoning.measured(seen, hypothesis)
+    kinds = [kind for kind in experiments.RESULTS if row and seen.turns.get(kind) == row.turn]
     edited = [one for one in reasoning.accepted(seen) if hypothesis <= one and reasoning.drawn(one) in seen.rows]
-    return (probed, "edits") if edited else (probed,)
+    return (*kinds, "edits") if edited else tuple(kinds)
 
 
 def _turns(seen: Evidence, kinds: tuple[str, ...]) -> str:
