@@ -1,4 +1,4 @@
-"""The live kernel: real kernels, cells of every kind of misbehaviour."""
+"""The live kernel: real kernels, cold and forked ones, cells of every kind of misbehaviour."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from maia_kernel.driver import kernel as module
 from maia_kernel.driver.collector import Collector
 from maia_kernel.driver.connection import Limits
 from maia_kernel.driver.kernel import Kernel, Result
+from maia_kernel.driver.zygote import Zygote, available
 from maia_kernel.errors import KernelError
 
 PNG = base64.b64encode(b"\x89PNG not really").decode()
@@ -32,12 +33,15 @@ def picture(name):
 """
 
 
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """One kernel for all tests that leave it alive."""
+@pytest.fixture(scope="module", params=["cold", "forked"])
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """One kernel for all tests that leave it alive; what holds for a cold one holds for a forked one."""
     folder = tmp_path_factory.mktemp("scratch")
-    with Kernel(cwd=folder, limits=Limits(text=20_000, total=200_000)) as kernel:
-        yield kernel
+    if request.param == "forked" and not available():
+        pytest.skip("kernels cannot be forked here")
+    with contextlib.ExitStack() as stack:
+        zygote = stack.enter_context(Zygote()) if request.param == "forked" else None
+        yield stack.enter_context(Kernel(cwd=folder, limits=Limits(text=20_000, total=200_000), zygote=zygote))
 
 
 @pytest.fixture

@@ -240,6 +240,7 @@ class Connection:
         """Interrupt what runs, in the way that the kernelspec asks for."""
         if not self._closed and self._manager is not None and self._manager.has_kernel:
             self._manager.interrupt_kernel()
+            _close_loop()
 
     def close(self, now: bool = False) -> None:
         """Stop the process (`now`: without asking it first) and what it left in its process group; let go of the rest.
@@ -259,6 +260,7 @@ class Connection:
                 self._context.destroy(linger=0)
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
+            _close_loop()
 
     def _end_process(self, now: bool) -> None:
         if not now and self.exit_code() is None:
@@ -374,6 +376,16 @@ def _folder() -> Path:
         folder.rmdir()
         folder = Path(tempfile.mkdtemp(prefix="maia-", dir="/tmp"))
     return folder
+
+
+def _close_loop() -> None:
+    """Close the event loop that jupyter_core keeps for each thread, and would leave open when the thread ends."""
+    from jupyter_core.utils import ensure_event_loop
+
+    if threading.current_thread() is not threading.main_thread():
+        loop = ensure_event_loop()  # its next call makes a new one where this one is closed
+        if not loop.is_running():  # else it is the caller's
+            loop.close()
 
 
 def _last_line(log: Path) -> str:
