@@ -52,11 +52,12 @@ def test_the_dataset_is_fixed_and_counts_from_both_ends():
 
 
 def test_no_network_was_trained_on_the_dataset():
-    from maia_kernel.scenes import train
+    from maia_kernel.scenes import train, train_detectors, train_subjects, training
 
     assert 'f"gallery/' in inspect.getsource(Gallery)
-    assert 'f"{stream}/' in inspect.getsource(train.batches)
-    assert "gallery" not in inspect.getsource(train)
+    assert 'f"{stream}/' in inspect.getsource(training.batches)
+    for module in (train, train_detectors, train_subjects, training):
+        assert 'f"gallery/' not in inspect.getsource(module)
 
 
 def test_an_edited_picture_differs_where_the_edit_is(retoucher):

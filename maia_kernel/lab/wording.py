@@ -36,7 +36,7 @@ _PLAIN |= _set(
     "replace replaced swap exchange substitute turn change convert transform make paint recolour recolor set switch "
     "render give apply use add put insert include introduce draw have remove delete erase eliminate drop hide take "
     "away out get rid existing current whole keep keeping leave leaving else other others same unchanged exactly "
-    "changing very bright vivid pale deep another more new"
+    "changing very bright vivid pale deep another more new edit"
 )
 _VERBS = (
     "replace|swap|exchange|substitute|turn|change|convert|transform|make|paint|recolou?r|set|switch|add|put|insert|"
