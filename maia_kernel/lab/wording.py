@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Clause", "Instruction", "Lexicon", "Wish", "clauses", "lexicon_of", "read_instruction", "words_in"]
+__all__ = ["Clause", "Instruction", "Lexicon", "Wish", "clauses", "lexicon_of", "read_instruction"]
 
 Words = dict[str, str]  # from family to word: what is said of one thing
 Lexicon = Mapping[str, tuple[str, str]]  # from a word as written to its family and to the vocabulary's word
@@ -176,11 +176,6 @@ def clauses(text: str, lexicon: Lexicon) -> list[Clause]:
             doubtful = False
     close()
     return found
-
-
-def words_in(text: str, lexicon: Lexicon) -> list[str]:
-    """Return the vocabulary's words in a text, in its order."""
-    return [word for clause in clauses(text, lexicon) for word in clause.words.values()]
 
 
 def read_instruction(text: str, lexicon: Lexicon) -> Instruction:

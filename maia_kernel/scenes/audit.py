@@ -1,6 +1,7 @@
 """Owns the audit of the manipulation check: does it name the pictures that failed? It runs inside a kernel.
 
-It works through the public tools only. The faulty generator and editor remember what went wrong with each picture; the check does not know it.
+It works through the public tools only. The faulty generator and editor remember what went wrong with each picture; the
+check does not look at that.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def audit(tools: Any, seed: object = 0) -> dict[str, dict[str, float]]:
     Parameters
     ----------
     tools : Tools
-        Of the lab, with the generator and the editor "scenes-faulty"; with flawless ones every failure that is named is a false
-        alarm.
+        Of the lab, with the generator and the editor "scenes-faulty"; with flawless ones every failure that is named is
+        a false alarm.
     seed : object
         Anything whose text is the seed of the prompts and instructions.
 
