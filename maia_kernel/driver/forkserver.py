@@ -40,8 +40,9 @@ KERNEL = (
     "sqlite3",
     "tornado.platform.asyncio",
 )
-# What ipykernel tells matplotlib through the environment, which matplotlib reads when it is imported.
-INLINE = "module://matplotlib_inline.backend_inline"
+# The environment of the imports: what ipykernel tells matplotlib, which reads it when it is imported; and that torch
+# shall look for devices in a way that a fork survives.
+IMPORTING = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 # How often it is asked whether the parent is still there, ms. That its end of the socket is closed is seen at once,
 # unless another process has inherited it.
 LOOK_FOR_PARENT = 1000
@@ -64,11 +65,11 @@ def main() -> None:
     host = socket.socket(fileno=int(descriptor))
     del sys.path[0]  # the working directory of whoever started this; a kernel puts its own there
     parent = os.getppid()
-    before = set(os.environ)
-    os.environ.setdefault("MPLBACKEND", INLINE)
+    given = dict(os.environ)
+    os.environ.update(IMPORTING | given)
     if not _preload((*KERNEL, *modules), parent):
         return
-    added = {key: value for key, value in os.environ.items() if key not in before and key != "MPLBACKEND"}
+    added = {key: value for key, value in os.environ.items() if key not in IMPORTING | given}
     prctl = ctypes.CDLL(None).prctl
     host.send(b"ready")
     birth = _serve(host, parent)
@@ -90,6 +91,8 @@ def _preload(modules: Iterable[str], parent: int) -> bool:
     started = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if started:
         sys.exit(f"a preloaded module has started threads, which a fork loses: {', '.join(started)}")
+    if "torch.cuda" in sys.modules and sys.modules["torch.cuda"].is_initialized():
+        sys.exit("a preloaded module uses CUDA already, which no fork survives")
     gc.freeze()
     return True
 
