@@ -115,6 +115,43 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
+def _bench_synthetic(options: argparse.Namespace) -> int:
+    import os
+    from pathlib import Path
+
+    from maia_kernel.bench import synthetic
+    from maia_kernel.bench.table import tables
+    from maia_kernel.console import Bench
+    from maia_kernel.driver.vlm import choose
+
+    vlm = choose(options.agent, options.base_url, os.environ)
+    settings = synthetic.Settings(
+        agent=vlm.name,
+        seeds=options.seeds,
+        world_seed=options.world_seed,
+        quick=options.quick,
+        generator=options.generator,
+        editor=options.editor,
+        max_turns=options.max_turns,
+    )
+    if options.json is not None:
+        synthetic.check_writable(Path(options.json))
+    with Bench() as console:
+        console.begins(vlm, synthetic.investigations(settings), settings.max_turns)
+        folder, results = synthetic.run(
+            settings,
+            vlm,
+            folder=None if options.out is None else Path(options.out),
+            workers=options.jobs or os.cpu_count() or 1,
+            tell=console.tell,
+        )
+    if options.json is not None:
+        synthetic.write_json(Path(options.json), results)
+    console.show(tables(results))
+    console.ended(folder, results["took"]["made"], results["took"]["seconds"])
+    return 1 if results["failed"] else 0
+
+
 def _limits(options: argparse.Namespace) -> Limits:
     from maia_kernel.driver.agent import Limits
 
@@ -134,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     messages = verbs.add_parser("messages", help="print what the agent would be sent next, as JSON")
     messages.add_argument("notebook", metavar="NB")
     messages.set_defaults(verb=_messages)
+    _add_bench(verbs)
     doctor = verbs.add_parser("doctor", help="what this machine can do")
     doctor.set_defaults(verb=_doctor)
     return parser
@@ -170,16 +208,49 @@ def _add_continue(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     again.set_defaults(verb=_continue)
 
 
-def _add_agent(parser: argparse.ArgumentParser, default: str | None = "offline") -> None:
-    agent = parser.add_argument_group("agent and limits")
-    agent.add_argument(
+def _add_bench(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bench = verbs.add_parser("bench", help="measure an agent where the truth is known")
+    benches = bench.add_subparsers(title="benches", metavar="BENCH", required=True)
+    synthetic = benches.add_parser(
+        "synthetic",
+        help="neurons with a planted rule, beside baselines and an untrained control",
+        description="Investigates synthetic neurons whose truth is known, and says how often it was found.",
+        epilog="Called again with the same --out it goes on with what is not finished.",
+    )
+    who = synthetic.add_argument_group("who is measured")
+    _add_agent_name(who, "offline")
+    who.add_argument("--max-turns", type=_positive_int, default=25, metavar="N", help="default: %(default)s")
+    what = synthetic.add_argument_group("on what")
+    what.add_argument(
+        "--seeds", type=_positive_int, default=1, metavar="N", help="of each neuron's investigation (default: 1)"
+    )
+    what.add_argument(
+        "--world-seed", type=_seed, default=0, metavar="N", help="another makes neurons that nobody has seen"
+    )
+    what.add_argument("--quick", action="store_true", help="a sample of the neurons: two minutes on two cores")
+    what.add_argument("--generator", default="scenes", help="text -> image (default: %(default)s)")
+    what.add_argument("--editor", default="scenes", help="image + instruction -> image (default: %(default)s)")
+    how = synthetic.add_argument_group("how, and where to")
+    how.add_argument("--jobs", type=_positive_int, metavar="N", help="investigations at a time (default: the cores)")
+    how.add_argument("--out", metavar="DIR", help="the notebooks' folder (default: a new one in investigations/)")
+    how.add_argument("--json", metavar="FILE", help="write the figures there, too; shares are fractions")
+    synthetic.set_defaults(verb=_bench_synthetic)
+
+
+def _add_agent_name(group: argparse._ArgumentGroup, default: str | None) -> None:
+    group.add_argument(
         "--agent",
         default=default,
         metavar="MODEL",
         help="a model at an OpenAI-compatible endpoint, or 'offline': rules and a closed vocabulary, no language model "
         f"(default: {default or 'the one that the notebook names'})",
     )
-    agent.add_argument("--base-url", metavar="URL", help="the endpoint (default: OPENAI_BASE_URL, else OpenAI's own)")
+    group.add_argument("--base-url", metavar="URL", help="the endpoint (default: OPENAI_BASE_URL, else OpenAI's own)")
+
+
+def _add_agent(parser: argparse.ArgumentParser, default: str | None = "offline") -> None:
+    agent = parser.add_argument_group("agent and limits")
+    _add_agent_name(agent, default)
     agent.add_argument("--max-turns", type=_positive_int, default=25, metavar="N", help="default: %(default)s")
     agent.add_argument(
         "--cell-timeout",

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 from nbformat import NotebookNode
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.status import Status
 
 from maia_kernel.driver import transcript
@@ -111,6 +112,65 @@ class Terminal:
         if self._status is not None:
             self._status.stop()
             self._status = None
+
+
+class Bench:
+    """What a person sees of many investigations: a bar on a terminal, else a line now and then; then the results."""
+
+    WIDTH = 100  # columns of the tables where nobody says how many there are
+    EVERY = 30.0  # seconds between two lines in a log
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else self.WIDTH)
+        self._log = Console(highlight=False, stderr=True, soft_wrap=True)
+        columns = (
+            TextColumn("{task.completed} of {task.total}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._bar = Progress(*columns, console=self._log, transient=True, disable=not self._log.is_terminal)
+        self._task = self._bar.add_task("", total=None)
+        self._told = time.monotonic()
+
+    def __enter__(self) -> Bench:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begins(self, vlm: VLM, investigations: int, turns: int) -> None:
+        """What it may cost, before anything is sent."""
+        if endpoint := getattr(vlm, "endpoint", None):
+            self._log.print(
+                escape(
+                    f"{_count(investigations, 'investigation')} of up to {_count(turns, 'request')} each will be sent "
+                    f"to {endpoint}, pictures included"
+                )
+            )
+
+    def tell(self, done: int, total: int, what: str) -> None:
+        """How far it is."""
+        self._bar.update(self._task, completed=done, total=total, description=escape(what))
+        if not self._log.is_terminal and (time.monotonic() - self._told >= self.EVERY or done == total):
+            self._log.print(f"{done} of {_count(total, 'investigation')}")
+            self._told = time.monotonic()
+
+    def show(self, what: RenderableType) -> None:
+        """Tables; in a file, without the spaces that fill their lines up."""
+        if self._console.is_terminal:
+            self._console.print(what)
+            return
+        with self._console.capture() as captured:
+            self._console.print(what)
+        self._console.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
+
+    def ended(self, folder: Path, made: int, seconds: float) -> None:
+        """Where the notebooks are, and how long it took."""
+        minutes = f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+        self._console.print(f"\n[bold]notebooks[/bold]  {escape(shlex.quote(str(folder)))}", soft_wrap=True)
+        self._console.print(f"[bold]took[/bold]       {minutes} for {_count(made, 'investigation')}")
 
 
 def _command(program: str) -> str:

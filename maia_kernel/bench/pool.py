@@ -27,15 +27,8 @@ from maia_kernel.driver.vlm import VLM
 from maia_kernel.driver.zygote import Zygote, available
 from maia_kernel.errors import KernelError, LimitReached, UsageError, VLMError
 
-# What the warm process imports; names only, for the host has none of it.
-PRELOAD = (
-    "maia_kernel.lab.load",
-    "maia_kernel.lab.plots",
-    "maia_kernel.scenes.world",
-    "maia_kernel.scenes.networks",
-    "maia_kernel.scenes.perception",
-    "matplotlib.pyplot",
-)
+# What the warm process imports; a name only, for the host has nothing of it.
+PRELOAD = ("maia_kernel.bench.warm",)
 # Run after the answer and not saved: what the agent has drawn and edited.
 _COUNT = "print(tools.images_made)"
 _PATIENCE = 10.0  # seconds that investigations are given to end after Ctrl-C

@@ -236,6 +236,22 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
+def check_writable(path: Path) -> None:
+    """Refuse early what could not be written late.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder, or it cannot be written.
+    """
+    if not path.parent.is_dir() or path.is_dir():
+        raise UsageError(
+            f"cannot write {path}: {'it is a folder' if path.is_dir() else f'there is no folder {path.parent}'}"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: no permission to write in {path.parent}")
+
+
 def _units(settings: Settings) -> list[int]:
     """The units of the mixed layer to look at. Their order is shuffled, so that the first of a kind are a sample."""
     order = mixed(settings.world_seed)
