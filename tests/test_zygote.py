@@ -206,7 +206,7 @@ def test_a_kernel_that_nobody_holds_is_stopped(zygote: Zygote):
 
 def test_the_time_that_was_used_is_known_afterwards(zygote: Zygote):
     burn = "import resource, subprocess, sys, time\nwhile time.process_time() < {}: pass"
-    child = "subprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 0.2: pass']);"
+    child = "subprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 0.6: pass']);"
     with Kernel(zygote=zygote) as kernel:
         assert kernel.cpu_seconds is None
         printed(kernel, burn.format(0.3) + "\n" + child)
@@ -214,9 +214,9 @@ def test_the_time_that_was_used_is_known_afterwards(zygote: Zygote):
         first = kernel.cpu_seconds
         printed(kernel, burn.format(0.3))
     assert first is not None
-    assert 0.5 <= first < 5
+    assert 0.75 <= first < 5, "its own and its child's"
     assert kernel.cpu_seconds is not None
-    assert kernel.cpu_seconds >= first + 0.3, "all processes of this kernel"
+    assert kernel.cpu_seconds >= first + 0.2, "all processes of this kernel"
     with Kernel() as cold:
         printed(cold, "1")
     assert cold.cpu_seconds is None
