@@ -11,7 +11,7 @@ from maia_kernel.driver.offline.reasoning import CONTROL, Plan
 
 # Pictures per condition (of a word or a pair alone; of the control; of a pair that needs two objects; of a
 # replication; of the screen; of each edit). Together they stay within 80 pictures per unit.
-ALONE, CONTROLS, TWINS, AGAIN, SCREENED, EDITED = 4, 6, 6, 6, 16, 4
+ALONE, CONTROLS, TWINS, AGAIN, SCREENED, EDITED = 4, 6, 6, 6, 18, 4
 # How cells call what they measured; later cells take pictures from there.
 RESULTS = {
     "probes": "probes",
@@ -40,12 +40,11 @@ def deck(family, size):
     values = words[family]
     return [value for _ in range(size) for value in rng.sample(values, len(values))][:size]
 
-colours, shapes = iter(deck("colour", {objects})), iter(deck("shape", {objects}))
-prompts = []
-for background, light in zip(deck("background", {size}), deck("light", {size})):
-    three = [f"a {{next(colours)}} {{next(shapes)}}" for _ in range(3)]
-    when = "by day" if light == "day" else f"at {{light}}"
-    prompts.append(f"{{three[0]}}, {{three[1]}} and {{three[2]}} on {{background}} {{when}}{without}")
+objects = [f"a {{colour}} {{shape}}" for colour, shape in zip(deck("colour", {objects}), deck("shape", {objects}))]
+grounds = [f"on {{ground}} {{'by' if light == 'day' else 'at'}} {{light}}"
+           for ground, light in zip(deck("background", {size}), deck("light", {size}))]
+prompts = [f"{{one}} and {{two}} {{ground}}{without}"
+           for one, two, ground in zip(objects[::2], objects[1::2], grounds)]
 screen = tools.text2image(prompts)
 activations, masked = system.call_neuron(screen)
 
@@ -84,14 +83,14 @@ def code(seen: Evidence, plan: Plan) -> str:
 
 
 def _screen(seen: Evidence, found: Sequence[str]) -> str:
-    """Pictures of three objects without what stands out; colours, shapes, backgrounds and lights are in balance."""
+    """Pictures of two objects without what stands out; colours, shapes, backgrounds and lights are in balance."""
     rows = []
     for family in ("shape", "colour", "background", "light"):
         words = seen.vocabulary.get(family, ())
         left = [word for word in words if word not in found] or words
         rows.append(f'    "{family}": [{", ".join(map(_quoted, left))}],')
     kept_out = phrases.without(word for word in found if seen.family(word) in ("size", "texture"))
-    return _SCREEN.format(vocabulary="\n".join(rows), size=SCREENED, objects=3 * SCREENED, without=kept_out)
+    return _SCREEN.format(vocabulary="\n".join(rows), size=SCREENED, objects=2 * SCREENED, without=kept_out)
 
 
 def _minimal_pairs(seen: Evidence, hypothesis: Words) -> str:

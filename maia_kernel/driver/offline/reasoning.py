@@ -1,6 +1,6 @@
 """What is asked next, and what holds: hypotheses are conjunctions of words, an answer is a disjunction of them.
 
-The order of experiments: exemplars; a screen of crowded pictures without the words that stand out there, which shows
+The order of experiments: exemplars; a screen of pictures without the words that stand out there, which shows
 what else excites the unit (OR); probes of all these words, each without the others; pairs of them, where no word
 suffices (AND), and whether one object must have both; replicates where nothing is sure; edits, in which one word of a
 picture is changed and everything else stays. What cannot be a disjunction of words and of pairs is left unexplained.
@@ -9,8 +9,11 @@ picture is changed and everything else stays. What cannot be a disjunction of wo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
 from itertools import combinations
+from operator import or_
 from typing import Literal
 
 from maia_kernel.driver.offline.evidence import Evidence, Row, Words
@@ -32,6 +35,8 @@ STEADY = 0.45
 LOST = 0.4
 # Words of the exemplars, further words of the screen, and pairs that are tried, at most.
 LEADS, FURTHER, PAIRS = 4, 3, 3
+# A further word must leave less than this part of the variance in the screen that fewer words leave.
+HALF = 0.5
 CONTROL = "none of these"
 
 
@@ -234,24 +239,83 @@ def unexplained(seen: Evidence) -> list[Words]:
 
 
 def further(seen: Evidence) -> list[str]:
-    """Words that go with the activity in the screen, which holds none of the leading words; most striking first."""
+    """Words that go with the activity in the screen, which holds none of the leading words.
+
+    Of all sets of up to ``FURTHER`` words the one whose presence (of any of them) splits the screen best into active
+    and silent pictures; a larger set must halve what a smaller one leaves.
+    """
     low, high = scale(replace(seen, rows={}))  # of the screen itself, whatever was measured later
-    if not seen.screen or not high > low:
-        return []
-    rest, new = list(seen.screen), list[str]()
-    while len(new) < FURTHER:
-        effects = {word: _effect(rest, word) for words in seen.vocabulary.values() for word in words}
-        best = max(effects, key=effects.__getitem__)
-        if effects[best] < SHARE * (high - low):
-            break
-        new.append(best)
-        rest = [(value, words) for value, words in rest if best not in words]
-    return [word for word in new if word not in leads(seen)]
+    others = tuple(word for words in seen.vocabulary.values() for word in words if word not in leads(seen))
+    return list(_splitting(seen.screen, others, SHARE * (high - low))) if seen.screen and high > low else []
+
+
+@lru_cache(maxsize=32)
+def _splitting(screen: tuple[tuple[float, Words], ...], known: tuple[str, ...], least: float) -> tuple[str, ...]:
+    """The words of ``further``; active pictures have at least so much more activation on average."""
+    values = [value for value, _ in screen]
+    marks = {word: sum(1 << at for at, (_, words) in enumerate(screen) if word in words) for word in known}
+    best: tuple[str, ...] = ()
+    left = _left_over(values, 0)[0]
+    for size in range(1, FURTHER + 1):
+        splits = ((*_left_over(values, _any(marks, words)), words) for words in combinations(marks, size))
+        rest, words = min(((rest, words) for rest, gap, words in splits if gap >= least), default=(left, best))
+        if rest < HALF * left:
+            left, best = rest, words
+    return best
+
+
+def _any(marks: Mapping[str, int], words: Iterable[str]) -> int:
+    return reduce(or_, (marks[word] for word in words), 0)
+
+
+def _left_over(values: Sequence[float], marked: int) -> tuple[float, float]:
+    """Squares left within the marked and the unmarked values, and by how much the marked are larger on average."""
+    groups: tuple[list[float], list[float]] = ([], [])
+    for at, value in enumerate(values):
+        groups[marked >> at & 1].append(value)
+    means = [sum(group) / len(group) if group else -math.inf for group in groups]
+    squares = sum((value - mean) ** 2 for group, mean in zip(groups, means, strict=True) for value in group)
+    return squares, means[1] - means[0]
 
 
 def candidates(seen: Evidence) -> list[str]:
     """All words that stand out, among the exemplars or in the screen."""
     return [*leads(seen), *further(seen)]
+
+
+def confidence(seen: Evidence, hypothesis: Words) -> float:
+    """How sure the answer is about one of its labels, 0 to 1.
+
+    A product of three shares, set by hand and checked by the bench: of the exemplars, those that the answer explains;
+    of the conditions that should be silent, those without an active picture, squared, because each such picture shows
+    that something is missing; and how far the label's own pictures go towards half the exemplars' activation.
+    """
+    answer = concluded(seen)
+    explained = sum(any(one <= words for one in answer) for _, words in seen.exemplars) / len(seen.exemplars)
+    silent = _should_be_silent(seen, answer)
+    edge = (min(row.low for row in silent) + min(row.mean for _, row in _held(seen))) / 2
+    quiet = sum(row.high < edge for row in silent) / len(silent)
+    strength = min(1.0, 2 * max(share(seen, row) for one, row in _held(seen) if hypothesis <= one))
+    return 0.97 * (0.4 + 0.6 * explained) * quiet**2 * (0.5 + 0.5 * strength)
+
+
+def doubt(seen: Evidence) -> float:
+    """How sure it is that nothing explains the unit: what the best of all that was measured leaves unexplained."""
+    words = [frozenset((word,)) for word in probed(seen)]
+    shares = [share(seen, measured(seen, one)) for one in (*words, *pairs(seen))]
+    return min(0.97, max(0.05, 1 - max(shares, default=0.5)))
+
+
+def _held(seen: Evidence) -> list[tuple[Words, Row]]:
+    return [(one, row) for one in accepted(seen) if (row := measured(seen, one))]
+
+
+def _should_be_silent(seen: Evidence, answer: list[Words]) -> list[Row]:
+    """What was measured without any part of the answer being whole: the control, other words, edited pictures."""
+    words = [frozenset((word,)) for word in probed(seen)]
+    others = [name(one) for one in (*words, *pairs(seen)) if not any(held <= one for held in answer)]
+    edited = [changed(one, word) for one in accepted(seen) for word in one]
+    return [seen.rows[called] for called in (CONTROL, *others, *edited) if called in seen.rows]
 
 
 # -- the steps --------------------------------------------------------------------------------------------------------
@@ -297,17 +361,6 @@ def _doubtful(seen: Evidence) -> list[str]:
     return sorted((word for word in rows if rows[word] >= SHARE), key=rows.__getitem__, reverse=True)[:FURTHER]
 
 
-def _effect(pictures: list[tuple[float, Words]], word: str) -> float:
-    """The difference that a word makes among pictures, 0 where it is within two standard errors."""
-    having = [value for value, words in pictures if word in words]
-    lacking = [value for value, words in pictures if word not in words]
-    if min(len(having), len(lacking)) < 2:
-        return 0.0
-    difference = sum(having) / len(having) - sum(lacking) / len(lacking)
-    error = math.sqrt(_variance(having) / len(having) + _variance(lacking) / len(lacking))
-    return difference if difference > 2 * error else 0.0
-
-
 def _lift(described: list[Words], seen: Evidence) -> dict[str, float]:
     """For every word, by how many standard errors it is more frequent than the words of its family are on average."""
     found: dict[str, float] = {}
@@ -326,8 +379,3 @@ def _quantile(freedom: float) -> float:
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
     return z + first / freedom + second / freedom**2 + third / freedom**3
-
-
-def _variance(values: list[float]) -> float:
-    mean = sum(values) / len(values)
-    return sum((value - mean) ** 2 for value in values) / (len(values) - 1)

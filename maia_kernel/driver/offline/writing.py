@@ -18,8 +18,8 @@ _WHY = {
     "screen": (
         "screen of pictures without these words",
         "Exemplars show only what excites the unit most; a second, unrelated and weaker concept (OR) would be hidden "
-        "behind it. So I draw crowded pictures in which the words that stand out are missing and everything else is "
-        "in balance, have them described blindly, and see whether any are active.",
+        "behind it. So I draw pictures of two objects in which the words that stand out are missing and everything "
+        "else is in balance, have them described blindly, and see whether any are active.",
     ),
     "probes": (
         "probes of single words",
@@ -150,12 +150,13 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
             "[LABEL 1]: no explanation found"
         )
     if not found:
+        tried = ("screen", "probes", "pairs", "replicates", "edits")
         return "\n\n".join(
             [
                 f"### Conclusion\n\n{_unread(seen)}I have no hypothesis left that the measurements support.",
                 "[DESCRIPTION]: No word or pair of words in my vocabulary explains this unit. "
                 f"{_ruled_out(seen, found)} {rules}",
-                f"[LABEL 1]: no explanation found{_turns(seen, ('screen', 'probes', 'replicates', 'pairs', 'edits'))}",
+                f"[LABEL 1]: no explanation found{_basis(seen, tried, reasoning.doubt(seen))}",
             ]
         )
     texts = [_label(seen, one) for one in found]
@@ -168,7 +169,7 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
     if held < len(seen.exemplars) / 2:
         sentences.append("Most exemplars are not explained by it: this is a part of the answer at best.")
     labels = [
-        f"[LABEL {number}]: {text}{_turns(seen, _evidence_for(seen, one))}"
+        f"[LABEL {number}]: {text}{_basis(seen, _evidence_for(seen, one), reasoning.confidence(seen, one))}"
         for number, (text, one) in enumerate(zip(texts, found, strict=True), start=1)
     ]
     return "\n\n".join(
@@ -248,8 +249,8 @@ def _evidence_for(seen: Evidence, hypothesis: Words) -> tuple[str, ...]:
     return (*kinds, "edits") if edited else tuple(kinds)
 
 
-def _turns(seen: Evidence, kinds: tuple[str, ...]) -> str:
+def _basis(seen: Evidence, kinds: tuple[str, ...], sure: float) -> str:
+    """What stands behind a label: the turns that it rests on, and how sure it is."""
     turns = sorted({seen.turns[kind] for kind in kinds if kind in seen.turns})
-    if not turns:
-        return ""
-    return f" (turn{'s' if len(turns) > 1 else ''} {', '.join(map(str, turns))})"
+    named = f"turn{'s' if len(turns) > 1 else ''} {', '.join(map(str, turns))}; " if turns else ""
+    return f" ({named}confidence {sure:.2f})"
