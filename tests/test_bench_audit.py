@@ -113,6 +113,7 @@ INNOCENT = [
     "%matplotlib inline\nprint(1)",
     "%time tools.text2image(['a red circle'])",
     "tools.measure?",
+    "counts = {'a': 1}\nprint(max(counts, key=counts.__getitem__))",
     "print('{:.3f} {name}'.format(1.0, name='x'), '%d' % 3)",
     "json.loads('{}')\nimport json",
     "exemplars[0][1].load()",

@@ -29,7 +29,8 @@ MODULES = _set(
     "torch tqdm"
 )
 _HARMLESS_PRIVATE = _set(
-    "__name__ __qualname__ __doc__ __version__ __class__ __init__ __len__ __post_init__ _asdict _replace _fields _make"
+    "__name__ __qualname__ __doc__ __version__ __class__ __init__ __post_init__ __len__ __getitem__ __setitem__ "
+    "__contains__ __iter__ __next__ __call__ __eq__ __lt__ __gt__ __add__ __mul__ _asdict _replace _fields _make"
 )
 _BUILTINS = _set(
     "eval exec compile open vars globals locals breakpoint input get_ipython __import__ __builtins__ __builtin__ "

@@ -191,18 +191,18 @@ def score(settings: Settings, folder: Path, done: Sequence[tuple[Entry, Notebook
             found["void"].append({"notebook": name, "reasons": void})
         if failure:
             found["failed"].append({"notebook": name, "reason": failure})
-        facts: dict[str, Any] = {"notebook": name, "part": entry.part, "labels": [asdict(label) for label in said]}
+        told: dict[str, Any] = {"notebook": name, "part": entry.part, "labels": [_written(label) for label in said]}
         if entry.part in cases:
             kind, number = order[entry.unit]
             neuron = truths[kind][number]
             images, seconds = (spent.images, spent.seconds) if spent else (None, None)
             case = Case(f"{kind} {number}", kind, neuron.concepts, answer, images, seconds)
             cases[entry.part].append(case)
-            facts |= _facts(neuron, case)
+            told |= _told(neuron, case)
         else:
             control[entry.part].append(answer)
-            facts["explained"] = scoring.explained(answer)
-        found["runs"].append(facts)
+            told["explained"] = scoring.explained(answer)
+        found["runs"].append(told)
     results: dict[str, Any] = {}
     for kind in KINDS:
         results[kind] = scoring.summary([case for case in cases["agent"] if case.kind == kind])
@@ -210,7 +210,7 @@ def score(settings: Settings, folder: Path, done: Sequence[tuple[Entry, Notebook
         results[kind]["majority"] = scoring.majority([case.truth for case in cases["one_shot"] if case.kind == kind])
     results["control"] = scoring.control(control["trained"], control["untrained"])
     results["calibration"] = scoring.calibration(cases["agent"])
-    return results | {"settings": _settings(settings)} | found
+    return results | {"settings": facts(settings)} | found
 
 
 def labels(nb: NotebookNode) -> tuple[Label, ...]:
@@ -261,7 +261,11 @@ def _units(settings: Settings) -> list[int]:
     return sorted(unit for units in first for unit in units)
 
 
-def _facts(neuron: Neuron, case: Case) -> dict[str, Any]:
+def _written(label: Label) -> dict[str, Any]:
+    return {"text": label.text, "turns": list(label.turns), "confidence": label.confidence}
+
+
+def _told(neuron: Neuron, case: Case) -> dict[str, Any]:
     return {
         "neuron": case.neuron,
         "truth": neuron.rule,
@@ -274,7 +278,8 @@ def _facts(neuron: Neuron, case: Case) -> dict[str, Any]:
     }
 
 
-def _settings(settings: Settings) -> dict[str, Any]:
+def facts(settings: Settings) -> dict[str, Any]:
+    """The settings as ``results.json`` keeps them, with the version of the program."""
     return {**asdict(settings), "maia_kernel": __version__}
 
 
@@ -291,7 +296,7 @@ def _look_into(folder: Path, settings: Settings) -> dict[str, Any]:
         before = dict(known["settings"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"--out {folder} is not the folder of a bench; name a new one") from None
-    now = _settings(settings)
+    now = facts(settings)
     other = [f"{name} {before.get(name)}, not {now[name]}" for name in now if before.get(name) != now[name]]
     if other:
         raise UsageError(f"--out {folder} was made with other settings ({'; '.join(other)}); name another folder")
@@ -310,7 +315,7 @@ def _begin(folder: Path, settings: Settings, known: Mapping[str, Any]) -> None:
     except OSError as error:
         raise UsageError(f"cannot write {folder}: {error.strerror}") from error
     if not known:
-        write_json(folder / RESULTS, {"settings": _settings(settings)})
+        write_json(folder / RESULTS, {"settings": facts(settings)})
 
 
 def _finished(path: Path) -> NotebookNode | None:
