@@ -74,7 +74,7 @@ def code(seen: Evidence, plan: Plan) -> str:
             conditions[called] = f'pairs.images["{called}"]'
             called = reasoning.apart(one)
         if plan.kind == "replicates":
-            called, count = reasoning.again(called), AGAIN
+            called, count = reasoning.again(one), AGAIN
         # Without all other words that stand out, so that nothing else can be the cause.
         kept_out = phrases.without(word for word in avoid if word not in one)
         conditions[called] = _times(phrases.prompt(seen, one, apart=plan.kind == "binding") + kept_out, count)
@@ -98,7 +98,7 @@ def _minimal_pairs(seen: Evidence, hypothesis: Words) -> str:
     taken = reasoning.candidates(seen)
     row = reasoning.measured(seen, hypothesis)
     source = next((kind for kind in RESULTS if row and seen.turns.get(kind) == row.turn), "probes")
-    called = reasoning.again(reasoning.name(hypothesis)) if source == "replicates" else reasoning.name(hypothesis)
+    called = reasoning.again(hypothesis) if source == "replicates" else reasoning.name(hypothesis)
     lines = [f'base = {RESULTS["pairs" if source == "binding" else source]}.images["{called}"][:{EDITED}]']
     conditions = {reasoning.drawn(hypothesis): "base"}
     for word in sorted(hypothesis):

@@ -64,9 +64,9 @@ def name(hypothesis: Words) -> str:
     return " + ".join(sorted(hypothesis))
 
 
-def again(word: str) -> str:
-    """Further pictures of one word."""
-    return f"{word}, again"
+def again(hypothesis: Words) -> str:
+    """Further pictures that hold a hypothesis."""
+    return f"{name(hypothesis)}, again"
 
 
 def apart(pair: Words) -> str:
@@ -115,7 +115,7 @@ def contrast(row: Row | None, other: Row | None) -> tuple[float, float, float]:
 
 def measured(seen: Evidence, hypothesis: Words) -> Row | None:
     """The pictures of a hypothesis, those of a replication included."""
-    row, more = seen.rows.get(name(hypothesis)), seen.rows.get(again(name(hypothesis)))
+    row, more = seen.rows.get(name(hypothesis)), seen.rows.get(again(hypothesis))
     if row is None or more is None:
         return row or more
     n = row.n + more.n
@@ -170,19 +170,19 @@ def conjunctions(seen: Evidence) -> list[Words]:
     """Pairs of which neither word does by itself what both do, strongest first."""
     found = []
     for pair in pairs(seen):
-        both = seen.rows.get(name(pair))
+        both = measured(seen, pair)
         alone = [seen.rows.get(word) for word in sorted(pair)]
         exceeds = both and all(contrast(both, row)[1] > 0 for row in [*alone, seen.rows.get(CONTROL)])
         if not exceeds or not all(share(seen, row) <= PART_ALONE * share(seen, both) for row in alone):
             continue
         if both and (not twins(seen, pair) or both.sd <= STEADY * (both.mean - scale(seen)[0])):
             found.append(pair)
-    return sorted(found, key=lambda pair: seen.rows[name(pair)].mean, reverse=True)
+    return sorted(found, key=lambda pair: share(seen, measured(seen, pair)), reverse=True)
 
 
 def accepted(seen: Evidence) -> list[Words]:
     """The disjunction that the measurements support so far, before the edits."""
-    both = [pair for pair in conjunctions(seen) if share(seen, seen.rows[name(pair)]) >= SHARE]
+    both = [pair for pair in conjunctions(seen) if share(seen, measured(seen, pair)) >= SHARE]
     both = [pair for at, pair in enumerate(both) if not any(pair & stronger for stronger in both[:at])]
     alone = [frozenset((word,)) for word in singles(seen) if not any(word in pair for pair in both)]
     shares = {one: share(seen, measured(seen, one)) for one in [*both, *alone]}
@@ -192,7 +192,7 @@ def accepted(seen: Evidence) -> list[Words]:
 
 def bound(seen: Evidence, pair: Words) -> bool | None:
     """Whether both words must be on one object; None where that was not asked or is not clear."""
-    row, both = seen.rows.get(apart(pair)), seen.rows.get(name(pair))
+    row, both = seen.rows.get(apart(pair)), measured(seen, pair)
     if row is None or both is None:
         return None
     part = (row.mean - scale(seen)[0]) / max(both.mean - scale(seen)[0], 1e-9)
@@ -219,10 +219,14 @@ def concluded(seen: Evidence) -> list[Words]:
 
 def _matters(seen: Evidence, hypothesis: Words, start: Row, edited: Row | None) -> bool:
     """Whether an edit takes away most of what there was, and more than an edit of something else does."""
+    if edited is None:
+        return False
     above = start.mean - scale(seen)[0]
     lost, surely, _ = contrast(start, edited)
+    if min(start.n, edited.n) < 2:  # most edits have failed: no interval, and what is left must do
+        lost, surely = start.mean - edited.mean, math.inf
     other = seen.rows.get(changed(hypothesis, spare_family(seen, hypothesis)))
-    more = other is None or edited is None or other.mean - edited.mean >= LOST / 2 * above
+    more = other is None or other.mean - edited.mean >= LOST / 2 * above
     return share(seen, start) >= SHARE and surely > 0 and lost >= LOST * above and more
 
 
@@ -331,7 +335,7 @@ def _steps(seen: Evidence) -> list[Plan]:
         found = accepted(seen)
         joined = tuple(one for one in found if len(one) > 1 and not twins(seen, one) and not of_scene(seen, one))
         steps += [Plan("binding", joined)] if joined else []
-        steps += [Plan("replicates", _alone(_doubtful(seen)))] if _doubtful(seen) else []
+        steps += [Plan("replicates", tuple(_doubtful(seen)))] if _doubtful(seen) else []
         steps += [Plan("edits", tuple(accepted(seen)))] if found else []
     return [*steps, Plan("conclusion", tuple(concluded(seen)))]
 
@@ -353,12 +357,12 @@ def _done(seen: Evidence, plan: Plan) -> bool:
     return all(named(hypothesis) in seen.rows for hypothesis in plan.hypotheses)
 
 
-def _doubtful(seen: Evidence) -> list[str]:
-    """Where nothing is sure: probed words with an effect worth having, of which too few pictures were drawn."""
-    if accepted(seen) and not any(again(word) in seen.rows for word in probed(seen)):
+def _doubtful(seen: Evidence) -> list[Words]:
+    """Where nothing is sure: words and pairs with an effect worth having, of which too few pictures were drawn."""
+    if accepted(seen) and not seen.tried["replicates"]:
         return []
-    rows = {word: share(seen, seen.rows[word]) for word in probed(seen)}
-    return sorted((word for word in rows if rows[word] >= SHARE), key=rows.__getitem__, reverse=True)[:FURTHER]
+    shares = {one: share(seen, seen.rows.get(name(one))) for one in (*_alone(probed(seen)), *pairs(seen))}
+    return sorted((one for one in shares if shares[one] >= SHARE), key=shares.__getitem__, reverse=True)[:FURTHER]
 
 
 def _lift(described: list[Words], seen: Evidence) -> dict[str, float]:
