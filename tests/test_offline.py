@@ -8,43 +8,72 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from word_world import FAMILY, VOCABULARY, Picture, WordWorld, investigate
+from word_world import WordWorld, investigate
 
 from maia_kernel.driver import cells
 from maia_kernel.driver.messages import Message, Text
 from maia_kernel.driver.offline import OfflineExperimenter, evidence, reasoning
+from maia_kernel.scenes.neurons import Neuron, neurons
+from maia_kernel.scenes.scene import Scene, present
 
-Truth = Callable[[Picture], float]
+Truth = Callable[[Scene], float]
 PUBLIC = {"call_neuron", "dataset_exemplars", "text2image", "edit_images", "describe_images", "display", "measure"}
+WORLD = neurons(100)
 
 
-def unit(kind: str, seed: int) -> tuple[set[frozenset[str]], Truth]:
-    """A unit with a known truth, on which size has a say and every word a little."""
-    rng = random.Random(seed)
-    first, second = (rng.choice(VOCABULARY[one]) for one in rng.sample(sorted(VOCABULARY.keys() - {"size"}), 2))
-    little = {word: rng.gauss(0, 0.25) for word in FAMILY}
-    wanted = {
-        "one": {frozenset([first])},
-        "or": {frozenset([first]), frozenset([second])},
-        "and": {frozenset([first, second])},
-    }[kind]
+def truth(neuron: Neuron) -> Truth:
+    """A neuron's activation of a scene whose words are known for certain."""
 
-    def truth(picture: Picture) -> float:
-        size = {"small": 0.7, "medium": 1.0, "large": 1.2}[next(word for word in picture if FAMILY[word] == "size")]
-        holds = any(concept <= picture for concept in wanted)
-        return max(0.0, 4 * size * holds + sum(little[word] for word in picture))
+    def at_objects(scene: Scene, word: str) -> list[int]:
+        return [n for n, one in enumerate(scene.things) if word in (one.shape, one.colour, one.texture, one.size)]
 
-    return wanted, truth
+    def holds(scene: Scene) -> bool:
+        words = neuron.words
+        if neuron.form == "left":
+            first, second = (at_objects(scene, word) for word in words)
+            return any(scene.things[a].x < scene.things[b].x for a in first for b in second if a != b)
+        return {
+            "object": lambda: bool(set.intersection(*(set(at_objects(scene, word)) for word in words))),
+            "image": lambda: set(words) <= present(scene),
+            "repeated": lambda: len(at_objects(scene, words[0])) > 1,
+            "exactly": lambda: len(scene.things) == neuron.count,
+            "not": lambda: words[0] not in present(scene),
+            "same": lambda: any(
+                all(getattr(a, family) == getattr(b, family) for family in words)
+                for n, a in enumerate(scene.things)
+                for b in scene.things[:n]
+            ),
+        }[neuron.form]()
+
+    if neuron.form == "any":
+        strengths = dict(zip(neuron.words, neuron.strengths, strict=True))
+        return lambda scene: max((strengths[word] for word in present(scene) if word in strengths), default=0.0)
+    return lambda scene: float(holds(scene))
 
 
-@pytest.mark.parametrize("kind", ["one", "or", "and"])
-def test_it_finds_what_is_there(kind):
+def concluded(said: list[Message]) -> frozenset[frozenset[str]]:
+    return frozenset(reasoning.concluded(evidence.read(said)))
+
+
+@pytest.mark.parametrize("kind", ["mono", "or", "and"])
+def test_it_finds_what_is_there_with_at_most_80_pictures(kind):
     right = 0
-    for seed in range(20):
-        wanted, truth = unit(kind, seed)
-        said = investigate(WordWorld(truth, noise=0.4, seed=seed))
-        right += set(reasoning.concluded(evidence.read(said))) == wanted
-    assert right >= 18
+    for seed, neuron in enumerate(WORLD[kind][:16]):
+        world = WordWorld(truth(neuron), seed=seed)
+        said = investigate(world)
+        right += concluded(said) == neuron.concepts
+        assert world.pictures <= 80
+    assert right >= 15
+
+
+def test_it_is_not_sure_of_what_its_words_cannot_say():
+    sure_and_wrong = 0
+    for seed, neuron in enumerate(WORLD["beyond"]):
+        said = investigate(WordWorld(truth(neuron), seed=seed))
+        labels = cells.parse(said[-1].text).final.labels
+        claimed = concluded(said) not in (frozenset(), neuron.concepts)
+        sure_and_wrong += claimed and max(label.confidence for label in labels) >= 0.5
+    assert sure_and_wrong <= 3  # of 32
 
 
 def test_it_says_when_nothing_explains_a_unit():
@@ -55,20 +84,38 @@ def test_it_says_when_nothing_explains_a_unit():
     assert honest >= 18
 
 
+def test_it_tells_whether_one_object_must_have_both_words():
+    told = {}
+    for form in ("object", "image"):
+        neuron = Neuron("and", form, ("circle", "red"))
+        told[form] = cells.parse(investigate(WordWorld(truth(neuron)))[-1].text).final.labels[0].text
+    assert told == {"object": "red circles", "image": "circles together with red objects"}
+
+
+def test_confidence_falls_with_what_the_answer_leaves_active():
+    alone = Neuron("mono", "any", ("star",), (1.0,))
+    whole = investigate(WordWorld(truth(alone)))
+    noisy = random.Random(0)
+    partly = investigate(WordWorld(lambda scene: max(truth(alone)(scene), noisy.random() < 0.3)))
+    (sure,), (unsure,) = (cells.parse(said[-1].text).final.labels for said in (whole, partly))
+    assert sure.confidence > 0.9
+    assert unsure.confidence < sure.confidence - 0.2
+
+
 def test_the_answer_names_effect_evidence_and_what_was_ruled_out():
-    said = investigate(WordWorld(unit("and", 3)[1]))
+    said = investigate(WordWorld(truth(WORLD["and"][0])))
     final = cells.parse(said[-1].text).final
     assert final is not None
     headings = [message.text.split("\n")[0] for message in said if message.role == "assistant"]
     for turn in final.labels[0].turns:
-        assert headings[turn - 1].startswith(("### Experiment: pairs", "### Experiment: edits"))
+        assert headings[turn - 1].split()[2].strip(",") in ("pairs", "binding", "edits")
     assert "over 'none of these'" in final.description
     assert "Ruled out" in final.description
     assert "no language model" in final.description
 
 
 def test_every_turn_before_the_answer_states_hypotheses_and_one_experiment():
-    said = investigate(WordWorld(unit("or", 1)[1]))
+    said = investigate(WordWorld(truth(WORLD["or"][1])))
     for message in [message for message in said if message.role == "assistant"][:-1]:
         turn = cells.parse(message.text)
         assert "**Hypotheses**" in message.text
@@ -79,8 +126,8 @@ def test_every_turn_before_the_answer_states_hypotheses_and_one_experiment():
 def test_its_cells_use_the_public_api_and_the_standard_library_only():
     code = [
         cell.source
-        for kind in ("one", "or", "and")
-        for message in investigate(WordWorld(unit(kind, 2)[1]))
+        for kind in ("mono", "or", "and")
+        for message in investigate(WordWorld(truth(WORLD[kind][2])))
         if message.role == "assistant"
         for cell in cells.parse(message.text).cells
         if isinstance(cell, cells.Code)
@@ -97,7 +144,7 @@ def test_its_cells_use_the_public_api_and_the_standard_library_only():
 
 
 def test_it_is_a_pure_function_of_the_messages():
-    said = investigate(WordWorld(unit("one", 5)[1]))
+    said = investigate(WordWorld(truth(WORLD["mono"][5])))
     for length in range(2, len(said), 2):
         assert OfflineExperimenter().reply(said[:length]).text == said[length].text
 
@@ -145,7 +192,7 @@ def test_it_says_that_it_cannot_read_questions():
     asked = "**Question.** Is this unit about the beach?\n\nThe unit under study is unit 1."
     text = OfflineExperimenter().reply([Message("user", (Text(asked),)), Message("assistant", (Text("x"),))] * 2).text
     assert "closed vocabulary" in text
-    world = WordWorld(unit("one", 1)[1])
+    world = WordWorld(truth(WORLD["mono"][1]))
     said = investigate(world)
     said[1] = Message("user", (Text(f"{said[1].text}\n\n{asked}"),))
     assert "I cannot read questions" in OfflineExperimenter().reply(said[:-1]).text

@@ -12,13 +12,8 @@ from maia_kernel.driver.offline.reasoning import CONTROL, Plan
 # Pictures per condition (of a word or a pair alone; of the control; of a pair that needs two objects; of a
 # replication; of the screen; of each edit). Together they stay within 80 pictures per unit.
 ALONE, CONTROLS, TWINS, AGAIN, SCREENED, EDITED = 4, 6, 6, 6, 18, 4
-# How cells call what they measured; later cells take pictures from there.
-RESULTS = {
-    "probes": "probes",
-    "pairs": "pairs",
-    "binding": "binding",
-    "replicates": "replicates",
-}
+# Experiments that measure, and the names under which their cells keep what was measured: later cells take pictures there.
+MEASURED = ("probes", "pairs", "binding", "replicates")
 
 _EXEMPLARS = """\
 exemplars = tools.dataset_exemplars(system)
@@ -48,7 +43,7 @@ prompts = [f"{{one}} and {{two}} {{ground}}{without}"
 screen = tools.text2image(prompts)
 activations, masked = system.call_neuron(screen)
 
-order = sorted(range(len(screen)), key=activations.__getitem__, reverse=True)
+order = sorted(range(len(screen)), key=lambda i: activations[i], reverse=True)
 for i in order[:4] + order[-2:]:
     tools.display(masked[i], f"activation {{activations[i]:.3f}}")
 titles = [f"{{activations[i]:9.3f}}" for i in order]
@@ -71,7 +66,7 @@ def code(seen: Evidence, plan: Plan) -> str:
     for one in plan.hypotheses:
         called, count = reasoning.name(one), TWINS if reasoning.twins(seen, one) else ALONE
         if plan.kind == "binding":
-            conditions[called] = f'pairs.images["{called}"]'
+            conditions[f"{called}, on one object"] = f'pairs.images["{called}"]'
             called = reasoning.apart(one)
         if plan.kind == "replicates":
             called, count = reasoning.again(one), AGAIN
@@ -79,7 +74,7 @@ def code(seen: Evidence, plan: Plan) -> str:
         kept_out = phrases.without(word for word in avoid if word not in one)
         conditions[called] = _times(phrases.prompt(seen, one, apart=plan.kind == "binding") + kept_out, count)
     further = {"variation": 1} if plan.kind == "replicates" else {}
-    return _measure(RESULTS[plan.kind], {**conditions, CONTROL: control}, CONTROL, **further)
+    return _measure(plan.kind, {**conditions, CONTROL: control}, CONTROL, **further)
 
 
 def _screen(seen: Evidence, found: Sequence[str]) -> str:
@@ -97,9 +92,9 @@ def _minimal_pairs(seen: Evidence, hypothesis: Words) -> str:
     """Pictures that were measured already, with one word edited away; and with something else edited, as a control."""
     taken = reasoning.candidates(seen)
     row = reasoning.measured(seen, hypothesis)
-    source = next((kind for kind in RESULTS if row and seen.turns.get(kind) == row.turn), "probes")
+    source = next((kind for kind in MEASURED if row and seen.turns.get(kind) == row.turn), "probes")
     called = reasoning.again(hypothesis) if source == "replicates" else reasoning.name(hypothesis)
-    lines = [f'base = {RESULTS["pairs" if source == "binding" else source]}.images["{called}"][:{EDITED}]']
+    lines = [f'base = {source}.images["{called}"][:{EDITED}]']
     conditions = {reasoning.drawn(hypothesis): "base"}
     for word in sorted(hypothesis):
         edits = [phrases.instruction(seen, word, new) for new in phrases.others(seen, word, taken)]

@@ -244,8 +244,9 @@ def _shares(seen: Evidence, hypotheses: list[Words]) -> str:
 
 def _evidence_for(seen: Evidence, hypothesis: Words) -> tuple[str, ...]:
     row = reasoning.measured(seen, hypothesis)
-    kinds = [kind for kind in experiments.RESULTS if row and seen.turns.get(kind) == row.turn]
+    kinds = [kind for kind in experiments.MEASURED if row and seen.turns.get(kind) == row.turn]
     edited = [one for one in reasoning.accepted(seen) if hypothesis <= one and reasoning.drawn(one) in seen.rows]
+    kinds += ["binding"] if reasoning.apart(hypothesis) in seen.rows else []
     return (*kinds, "edits") if edited else tuple(kinds)
 
 
