@@ -12,7 +12,7 @@ from maia_kernel.driver.offline.reasoning import CONTROL, Plan
 # Pictures per condition (of a word or a pair alone; of the control; of a pair that needs two objects; of a
 # replication; of the screen; of each edit). Together they stay within 80 pictures per unit.
 ALONE, CONTROLS, TWINS, AGAIN, SCREENED, EDITED = 4, 6, 6, 6, 18, 4
-# Experiments that measure, and the names under which their cells keep what was measured: later cells take pictures there.
+# Experiments that measure; their cells keep the result under this name, and later cells take pictures from there.
 MEASURED = ("probes", "pairs", "binding", "replicates")
 
 _EXEMPLARS = """\
