@@ -47,6 +47,17 @@ def test_the_lab_does_not_import_the_embedded_world():
     assert crossings("lab", "maia_kernel.scenes") == []
 
 
+def test_the_bench_knows_the_driver_and_what_needs_no_torch():
+    within = ("scene", "lexicon", "neurons")
+    world = {name.stem for name in (PACKAGE / "scenes").glob("*.py")} - {*within, "__init__"}
+    forbidden = ("torch", "openai", "maia_kernel.lab", *(f"maia_kernel.scenes.{name}" for name in sorted(world)))
+    crossed = crossings("bench", *forbidden)
+    assert {line.split(":")[0] for line in crossed} == {"bench/warm.py"}  # runs inside of a kernel's process
+    assert not any(crossings("bench", "maia_kernel.bench.warm"))
+    for name in within:
+        assert not any(line.startswith(f"scenes/{name}.py") for line in crossings("scenes", "torch", "maia_kernel.lab"))
+
+
 def test_only_one_module_speaks_to_kernels_and_one_to_models():
     everywhere = {line for folder in ("driver",) for line in crossings(folder, "jupyter_client", "openai")}
     allowed = {f"driver/{name}.py" for name in ("connection", "provisioner", "vlm")}

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from maia_kernel.driver.messages import Message, Reply
-from maia_kernel.driver.offline import evidence, experiments, phrases
+from maia_kernel.driver.offline import evidence, experiments
 from maia_kernel.driver.offline.evidence import Evidence, Words
 from maia_kernel.driver.offline.reasoning import Plan
 from maia_kernel.scenes.scene import VOCABULARY
@@ -71,7 +71,7 @@ class OneShot:
             return Reply(f"### Experiment: exemplars and blind descriptions\n\n```python\n{code}\n```")
         hypothesis, confidence = best(seen)
         stated = f"(turn 1; confidence {confidence:.2f})"
-        labels = [phrases.label(seen, concept) for concept in sorted(hypothesis, key=sorted)]
+        labels = [" together with ".join(sorted(concept)) for concept in sorted(hypothesis, key=sorted)]
         lines = [f"[LABEL {n}]: {text} {stated}" for n, text in enumerate(labels or ["no explanation found"], start=1)]
         return Reply(
             "[DESCRIPTION]: The likeliest hypothesis for the descriptions of the exemplars; nothing was tested. "
