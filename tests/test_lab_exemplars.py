@@ -175,4 +175,4 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys: pytest.CaptureFixtur
     assert exemplars.main(["--model", "scense"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "unknown model 'scense'; did you mean scenes?\n"
+    assert captured.err == "unknown model 'scense'; did you mean scenes or scenes-random or scenes-neurons?\n"

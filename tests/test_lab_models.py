@@ -80,11 +80,11 @@ def test_units_read_their_own_map() -> None:
     ]
 
 
-def test_batches_hold_pictures_of_one_size_and_no_more_than_the_limit() -> None:
+def test_batches_hold_pictures_of_one_size_and_no_more_than_so_many_pixels() -> None:
     module, _ = build()
     model = models.Model("m", module, lambda image: torch.zeros(3, image.height, image.width))
     pictures = [Image.new("RGB", size) for size in [(8, 8)] * 5 + [(8, 4)] + [(8, 8)]]
-    shapes = [tuple(batch.shape) for batch in models.batches(model, pictures, limit=4)]
+    shapes = [tuple(batch.shape) for batch in models.batches(model, pictures, pixels=4 * 8 * 8)]
     assert shapes == [(4, 3, 8, 8), (1, 3, 8, 8), (1, 3, 4, 8), (1, 3, 8, 8)]
     assert list(models.batches(model, [])) == []
 

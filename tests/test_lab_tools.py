@@ -377,8 +377,17 @@ def test_the_examples_run(system: System, tools: Tools, capsys: pytest.CaptureFi
 
 
 def test_public_attributes_are_those_documented(system: System, tools: Tools) -> None:
-    text = System.__doc__ or ""
-    public = {name for name in vars(system) if not name.startswith("_")}
-    assert public == {name for name in public if f"\n    {name} : " in text}
-    assert not [name for name in vars(tools) if not name.startswith("_")]
+    for one in (system, tools):
+        public = [name for name in vars(one) if not name.startswith("_")]
+        assert [name for name in public if f"\n    {name} : " in (type(one).__doc__ or "")] == public
+
+
+def test_images_that_were_made_are_counted(system: System, tools: Tools) -> None:
+    before = tools.images_made
+    drawn = tools.text2image(["red", "blue"])
+    tools.edit_images(drawn, ["paint it green"])
+    assert tools.images_made == before + 4
+
+
+def test_a_masked_exemplar_remembers_its_original(system: System, tools: Tools) -> None:
     assert recall(tools.dataset_exemplars(system, 1)[0][1], "original") is not None

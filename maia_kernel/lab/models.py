@@ -127,15 +127,12 @@ def load_model(name: str) -> Model:
     return Model(name, module.eval().requires_grad_(False).to(memory_format=torch.channels_last), preprocess)
 
 
-def batches(model: Model, images: Iterable[Image.Image], *, limit: int | None = None) -> Iterator[Tensor]:
-    """Preprocess pictures into channels-last batches (N, 3, H, W) of one size each.
-
-    N is at most ``limit``; without one it follows from the number of pixels that fit the caches.
-    """
+def batches(model: Model, images: Iterable[Image.Image], *, pixels: int = _PIXELS) -> Iterator[Tensor]:
+    """Preprocess pictures into channels-last batches (N, 3, H, W) of one size and at most so many ``pixels`` each."""
     group: list[Tensor] = []
     for image in images:
         tensor = model.preprocess(image)
-        full = len(group) >= (limit or max(1, _PIXELS // tensor[0].numel()))
+        full = len(group) >= max(1, pixels // tensor[0].numel())
         if group and (full or tensor.shape != group[0].shape):
             yield torch.stack(group).contiguous(memory_format=torch.channels_last)
             group = []

@@ -40,16 +40,19 @@ def strip_plot(
 
     height = _ROW * len(conditions) + _AXIS
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
-    figure.subplots_adjust(left=0.36, right=0.98, top=1 - 0.08 / height, bottom=0.45 / height)
-    axes = figure.subplots()
-    for row, (name, numbers) in enumerate(conditions.items()):
-        values = np.asarray(numbers, float)
-        spread = row + np.random.default_rng(row).uniform(-_JITTER, _JITTER, len(values))
-        hollow = np.array((failed or {}).get(name) or [False] * len(values), bool)
-        for some, face, edge in ((~hollow, "#90cdf4", "#2b6cb0"), (hollow, "white", "#a0aec0")):
-            axes.plot(values[some], spread[some], "o", markersize=4, markerfacecolor=face, markeredgecolor=edge)
-        if len(values):
-            axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color="#c53030", linewidth=2)
+    axes = figure.add_axes((0.36, 0.45 / height, 0.62, 1 - 0.53 / height))
+    rows = [np.asarray(numbers, float) for numbers in conditions.values()]
+    values = np.concatenate(rows)
+    spread = np.concatenate(
+        [row + np.random.default_rng(row).uniform(-_JITTER, _JITTER, len(one)) for row, one in enumerate(rows)]
+    )
+    marks = [(failed or {}).get(name) or [False] * len(numbers) for name, numbers in conditions.items()]
+    hollow = np.concatenate([np.asarray(mark, bool) for mark in marks])
+    for some, face, edge in ((~hollow, "#90cdf4", "#2b6cb0"), (hollow, "white", "#a0aec0")):
+        axes.plot(values[some], spread[some], "o", markersize=4, markerfacecolor=face, markeredgecolor=edge)
+    filled = [row for row, one in enumerate(rows) if len(one)]
+    low, high = ([row + side for row in filled] for side in (-0.38, 0.38))
+    axes.vlines([rows[row].mean() for row in filled], low, high, color="#c53030", linewidth=2)
     axes.axvline(0, color="#222222", linewidth=0.8)
     axes.set_yticks(range(len(conditions)), [_short(name) for name in conditions])
     axes.set_ylim(len(conditions) - 0.5, -0.5)

@@ -47,6 +47,11 @@ class Tools:
     a numpy array or a torch tensor. Where a masked image is given, `call_neuron` and `edit_images` use its original.
     Images are reproducible: the same call gives the same images, another `variation` gives others.
 
+    Attributes
+    ----------
+    images_made : int
+        Number of images generated and edited so far.
+
     Examples
     --------
     Start with the dataset images that excite the unit most, then test what they have in common.
@@ -72,6 +77,7 @@ class Tools:
         self._editor = find_editor(editor) if isinstance(editor, str) else editor
         self._describer = find_describer(describer) if isinstance(describer, str) else describer
         self._seed = seed
+        self.images_made = 0
 
     def dataset_exemplars(self, system: System, count: int = 15) -> list[tuple[float, Image]]:
         """Return the dataset images that excite the unit most.
@@ -126,6 +132,7 @@ class Tools:
         requests = _texts(prompts, "text2image", "prompts", 'tools.text2image(["a red circle", "a blue star"])')
         seeds = generators.seeds(self._seed, self._generator, [(prompt,) for prompt in requests], variation)
         drawn = _noted(self._generator.generate(requests, seeds), requests) if requests else []
+        self.images_made += len(drawn)
         return [drawn_from(picture, prompt) for picture, prompt in zip(drawn, requests, strict=True)]
 
     def edit_images(
@@ -173,6 +180,7 @@ class Tools:
         requests = [(content_hash(image), edit) for image, edit in zip(originals, edits, strict=True)]
         seeds = generators.seeds(self._seed, self._editor, requests, variation)
         pictures = _noted(self._editor.edit(originals, edits, seeds), edits) if edits else []
+        self.images_made += len(pictures)
         edited = [edited_from(*one) for one in zip(pictures, originals, edits, strict=True)]
         return _interleaved(originals, edited), _interleaved(names, edits)
 

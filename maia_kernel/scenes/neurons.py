@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, product
 from pathlib import Path
 from typing import TypeVar
@@ -82,6 +83,7 @@ class Neuron:
         }[self.form]
 
 
+@lru_cache(maxsize=4)
 def neurons(world_seed: int = 0) -> dict[str, tuple[Neuron, ...]]:
     """The neurons of a world: layer -> ``UNITS`` of them, no two alike in a layer."""
     layers = {

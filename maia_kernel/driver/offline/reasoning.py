@@ -249,7 +249,8 @@ def further(seen: Evidence) -> list[str]:
     and silent pictures; a larger set must halve what a smaller one leaves.
     """
     low, high = scale(replace(seen, rows={}))  # of the screen itself, whatever was measured later
-    others = tuple(word for words in seen.vocabulary.values() for word in words if word not in leads(seen))
+    known = leads(seen)
+    others = tuple(word for words in seen.vocabulary.values() for word in words if word not in known)
     return list(_splitting(seen.screen, others, SHARE * (high - low))) if seen.screen and high > low else []
 
 
