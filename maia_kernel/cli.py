@@ -136,19 +136,15 @@ def _bench_synthetic(options: argparse.Namespace) -> int:
     )
     if options.json is not None:
         synthetic.check_writable(Path(options.json))
-    with Bench() as console:
+    folder = synthetic.new_folder() if options.out is None else Path(options.out)
+    with Bench(folder) as console:
         console.begins(vlm, synthetic.investigations(settings), settings.max_turns)
-        folder, results = synthetic.run(
-            settings,
-            vlm,
-            folder=None if options.out is None else Path(options.out),
-            workers=options.jobs or os.cpu_count() or 1,
-            tell=console.tell,
-        )
+        workers = options.jobs or os.cpu_count() or 1
+        results = synthetic.run(settings, vlm, folder=folder, workers=workers, tell=console.tell)
     if options.json is not None:
         synthetic.write_json(Path(options.json), results)
     console.show(tables(results))
-    console.ended(folder, results["took"]["made"], results["took"]["seconds"])
+    console.ended(results["took"]["made"], results["took"]["seconds"])
     return 1 if results["failed"] else 0
 
 

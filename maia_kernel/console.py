@@ -11,7 +11,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.status import Status
 
 from maia_kernel.driver import transcript
@@ -115,16 +115,23 @@ class Terminal:
 
 
 class Bench:
-    """What a person sees of many investigations: a bar on a terminal, else a line now and then; then the results."""
+    """What a person sees of many investigations: a bar on a terminal, else a line now and then; then the results.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the notebooks are.
+    """
 
     WIDTH = 100  # columns of the tables where nobody says how many there are
     EVERY = 30.0  # seconds between two lines in a log
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = escape(shlex.quote(str(folder)))
         self._console = Console(highlight=False, width=None if sys.stdout.isatty() else self.WIDTH)
         self._log = Console(highlight=False, stderr=True, soft_wrap=True)
         columns = (
-            TextColumn("{task.completed} of {task.total}"),
+            MofNCompleteColumn(separator=" of "),
             BarColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.description}"),
@@ -137,8 +144,10 @@ class Bench:
         self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.stop()
+        if kind is KeyboardInterrupt:
+            self._log.print(f"the same command with --out {self._folder} goes on from here")
 
     def begins(self, vlm: VLM, investigations: int, turns: int) -> None:
         """What it may cost, before anything is sent."""
@@ -166,10 +175,10 @@ class Bench:
             self._console.print(what)
         self._console.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
 
-    def ended(self, folder: Path, made: int, seconds: float) -> None:
+    def ended(self, made: int, seconds: float) -> None:
         """Where the notebooks are, and how long it took."""
         minutes = f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
-        self._console.print(f"\n[bold]notebooks[/bold]  {escape(shlex.quote(str(folder)))}", soft_wrap=True)
+        self._console.print(f"\n[bold]notebooks[/bold]  {self._folder}", soft_wrap=True)
         self._console.print(f"[bold]took[/bold]       {minutes} for {_count(made, 'investigation')}")
 
 

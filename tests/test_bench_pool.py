@@ -85,6 +85,21 @@ def test_an_error_of_the_program_is_no_failure_of_an_agent(tmp_path, zygote):
         list(conduct_all(jobs(tmp_path, Short("broken")), limits=Limits(), zygote=zygote, workers=1))
 
 
+def test_an_investigation_begins_anew_when_the_interpreter_stumbles(tmp_path, zygote):
+    class Stumbling(Short):
+        stumbled = 0
+
+        def reply(self, messages: Sequence[Message]) -> Reply:
+            self.stumbled += 1
+            if self.stumbled == 2:
+                raise SystemError("AST constructor recursion depth mismatch")
+            return super().reply(messages)
+
+    ((_, nb),) = conduct_all(jobs(tmp_path, Stumbling()), limits=Limits(), zygote=zygote, workers=1)
+    assert ended(nb).failure == ""
+    assert Investigation.open(tmp_path / "0-short.ipynb").turn == 2
+
+
 def test_when_nobody_listens_any_more_the_rest_is_broken_off(tmp_path, zygote):
     wanted = jobs(tmp_path, *[Short()] * 6)
     running = conduct_all(wanted, limits=Limits(), zygote=zygote, workers=1)

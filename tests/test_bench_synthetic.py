@@ -184,12 +184,12 @@ def test_a_bench_that_was_ended_goes_on_where_it_was(tmp_path, monkeypatch):
         synthetic.run(settings, Stopper(), folder=folder, workers=1, tell=stop_after_four)
     before = {path: path.read_bytes() for path in folder.rglob("*.ipynb")}
     assert 4 <= len(before) <= 6
-    _, results = synthetic.run(settings, Stopper(), folder=folder, workers=2, tell=nothing)
+    results = synthetic.run(settings, Stopper(), folder=folder, workers=2, tell=nothing)
     assert 4 <= results["took"]["made"] <= 6
     kept = [path for path, raw in before.items() if path.read_bytes() == raw]
     assert len(kept) == 10 - results["took"]["made"]
     assert json.loads((folder / RESULTS).read_text()) == results
-    _, again = synthetic.run(settings, Stopper(), folder=folder, workers=2, tell=nothing)
+    again = synthetic.run(settings, Stopper(), folder=folder, workers=2, tell=nothing)
     assert again["took"]["made"] == 0
     assert again["runs"] == results["runs"]
 

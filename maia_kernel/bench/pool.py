@@ -7,8 +7,9 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def conduct_all(
             while not stop.is_set():
                 job = waiting.get_nowait()
                 try:
-                    done.put((job, conduct(job, limits, zygote, stop)))
+                    done.put((job, _again(partial(conduct, job, limits, zygote, stop))))
                 except _Stopped:
                     raise
                 except BaseException as error:  # neither the agent's nor the kernel's failure: the caller's to see
@@ -165,6 +166,18 @@ def conduct_all(
         until = time.monotonic() + _PATIENCE
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
+
+
+def _again(make: Callable[[], NotebookNode], times: int = 3) -> NotebookNode:
+    """Begin an investigation anew when the interpreter itself stumbled.
+
+    CPython 3.11 and 3.12 count how deep a syntax tree is for all threads together, so that two threads that parse at
+    the same moment can make one of them fail with a SystemError ("recursion depth mismatch", their issue 106905).
+    """
+    for _ in range(times - 1):
+        with contextlib.suppress(SystemError):
+            return make()
+    return make()
 
 
 def _images_made(notebook: Investigation, kernel: Kernel) -> int | None:

@@ -117,17 +117,15 @@ def investigations(settings: Settings) -> int:
     return len(_units(settings)) * settings.seeds + control
 
 
-def run(
-    settings: Settings, agent: VLM, *, folder: Path | None, workers: int, tell: Tell
-) -> tuple[Path, dict[str, Any]]:
+def run(settings: Settings, agent: VLM, *, folder: Path, workers: int, tell: Tell) -> dict[str, Any]:
     """Make what is not made yet, and score everything.
 
     Parameters
     ----------
     agent : VLM
         Used by several threads at once.
-    folder : Path or None
-        A new folder, or one that was begun with the same settings; by default a new one in ``investigations/``.
+    folder : Path
+        A new folder, or one that was begun with the same settings.
     workers : int
         Investigations at a time.
     tell : callable
@@ -135,8 +133,7 @@ def run(
 
     Returns
     -------
-    folder : Path
-    results : dict
+    dict
         As ``results.json`` holds them.
 
     Raises
@@ -145,27 +142,23 @@ def run(
         A wrong name, or a folder of other settings: nothing has been written.
     """
     began = time.monotonic()
-    known = {} if folder is None else _look_into(folder, settings)
-    with warm_kernels() as zygote:
-        entries = plan(settings, agent, folder or Path())
-        if folder is None or not known:
-            tell(0, len(entries), "loading the world")
-            check({entry.job.study.model: entry.job.study for entry in entries}.values(), agent, zygote)
-        if folder is None:
-            folder = _new_folder()
-            entries = plan(settings, agent, folder)
-        _begin(folder, settings, known)
-        notebooks = {entry.job.path: nb for entry in entries if (nb := _finished(entry.job.path)) is not None}
-        left = [entry.job for entry in entries if entry.job.path not in notebooks]
-        tell(len(notebooks), len(entries), "")
-        limits = Limits(turns=settings.max_turns)
-        for job, nb in conduct_all(left, limits=limits, zygote=zygote, workers=workers):
-            notebooks[job.path] = nb
-            tell(len(notebooks), len(entries), str(job.path.relative_to(folder)))
+    known = _look_into(folder, settings)
+    entries = plan(settings, agent, folder)
+    notebooks = {entry.job.path: nb for entry in entries if (nb := _finished(entry.job.path)) is not None}
+    left = [entry.job for entry in entries if entry.job.path not in notebooks]
+    if left:
+        tell(len(notebooks), len(entries), "loading the world")
+        with warm_kernels() as zygote:
+            check({job.study.model: job.study for job in left}.values(), agent, zygote)
+            _begin(folder, settings, known)
+            limits = Limits(turns=settings.max_turns)
+            for job, nb in conduct_all(left, limits=limits, zygote=zygote, workers=workers):
+                notebooks[job.path] = nb
+                tell(len(notebooks), len(entries), str(job.path.relative_to(folder)))
     results = score(settings, folder, [(entry, notebooks[entry.job.path]) for entry in entries])
     results["took"] = {"seconds": time.monotonic() - began, "made": len(left), "jobs": workers}
     write_json(folder / RESULTS, results)
-    return folder, results
+    return results
 
 
 def score(settings: Settings, folder: Path, done: Sequence[tuple[Entry, NotebookNode]]) -> dict[str, Any]:
@@ -218,6 +211,12 @@ def labels(nb: NotebookNode) -> tuple[Label, ...]:
     final = Investigation(Path(), nb).final
     answer = cells.parse(final.source).final if final is not None else None
     return answer.labels if answer else ()
+
+
+def new_folder() -> Path:
+    """Where a bench goes that names no folder."""
+    names = (FOLDER / f"bench-synthetic-{n}" for n in range(1, 1_000_000))
+    return next(path for path in names if not path.exists())
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -285,10 +284,11 @@ def facts(settings: Settings) -> dict[str, Any]:
 
 def _look_into(folder: Path, settings: Settings) -> dict[str, Any]:
     """What a folder says about the bench that was begun in it; nothing for one that is new or empty."""
-    if not folder.parent.is_dir():
+    if folder.parent not in (FOLDER, *FOLDER.parents) and not folder.parent.is_dir():
         raise UsageError(f"--out {folder}: there is no folder {folder.parent}; make it first")
-    if not os.access(folder if folder.is_dir() else folder.parent, os.W_OK):
-        raise UsageError(f"--out {folder}: no permission to write there")
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(nearest, os.W_OK):
+        raise UsageError(f"--out {folder}: no permission to write in {nearest}")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return {}
     try:
@@ -301,11 +301,6 @@ def _look_into(folder: Path, settings: Settings) -> dict[str, Any]:
     if other:
         raise UsageError(f"--out {folder} was made with other settings ({'; '.join(other)}); name another folder")
     return known
-
-
-def _new_folder() -> Path:
-    names = (FOLDER / f"bench-synthetic-{n}" for n in range(1, 1_000_000))
-    return next(path for path in names if not path.exists())
 
 
 def _begin(folder: Path, settings: Settings, known: Mapping[str, Any]) -> None:
