@@ -1,6 +1,7 @@
 """The shipped networks: whole, checked, and as good as their logs say."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,15 @@ import torch
 from PIL import Image
 
 from maia_kernel.errors import MaiaError
-from maia_kernel.scenes.networks import WEIGHTS, build_subject, read_weights, to_tensor
+from maia_kernel.scenes.networks import (
+    WEIGHTS,
+    Spurious,
+    build_random,
+    build_spurious,
+    build_subject,
+    read_weights,
+    to_tensor,
+)
 from maia_kernel.scenes.render import picture
 from maia_kernel.scenes.scene import ATTRIBUTES, VOCABULARY, present, random_scene
 
@@ -72,6 +81,30 @@ def test_changed_or_missing_weights_are_one_line_errors(tmp_path):
 
 
 def test_weights_are_small_and_have_their_log():
-    assert sum(file.stat().st_size for file in WEIGHTS.glob("*.safetensors")) < 1.4e6
-    for name in ("subject", "captioner"):
-        assert "held-out" in (WEIGHTS / f"{name}.log").read_text()
+    assert sum(file.stat().st_size for file in WEIGHTS.glob("*.safetensors")) < 3e6
+    for file in WEIGHTS.glob("*.safetensors"):
+        assert "held-out" in file.with_suffix(".log").read_text()
+
+
+def test_the_untrained_twin_has_activations_of_the_same_order(subject):
+    (trained, prepare), (twin, _) = subject, build_random()
+    pictures = torch.stack([prepare(picture(random_scene(f"twin/{seed}"))) for seed in range(16)])
+    with torch.inference_mode():
+        a, b = trained.features(pictures), twin.features(pictures)
+    assert 0.1 < float(b.std() / a.std()) < 10
+    assert not torch.equal(a, b)
+
+
+def test_the_spurious_network_follows_the_background():
+    network, prepare = build_spurious()
+    right = {"own": 0, "other": 0}
+    for n in range(48):
+        shape = n % 4
+        for where, ground in (("own", shape), ("other", (shape + 1 + n % 3) % 4)):
+            one = random_scene(f"spurious/{n}", (1,))
+            thing = replace(one.things[0], shape=Spurious.SHAPES[shape])
+            shown = picture(replace(one, things=(thing,), background=Spurious.GROUNDS[ground]))
+            with torch.inference_mode():
+                right[where] += int(network(prepare(shown)[None]).argmax() == shape)
+    assert right["own"] >= 46
+    assert right["other"] <= 30
