@@ -177,9 +177,9 @@ class Bench:
 
     def ended(self, made: int, seconds: float) -> None:
         """Where the notebooks are, and how long it took."""
-        minutes = f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+        took = f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"
         self._console.print(f"\n[bold]notebooks[/bold]  {self._folder}", soft_wrap=True)
-        self._console.print(f"[bold]took[/bold]       {minutes} for {_count(made, 'investigation')}")
+        self._console.print(f"[bold]took[/bold]       {took} for {_count(made, 'investigation')}")
 
 
 def _command(program: str) -> str:
