@@ -114,6 +114,8 @@ def test_a_run_that_looked_the_truth_up_is_void_and_has_found_nothing(tmp_path):
 def test_the_tables_fit_and_say_what_they_show(tmp_path):
     results = all_right(tmp_path, Settings(seeds=3, quick=True), "```python\nvars(system)\n```")
     results["failed"] = [{"notebook": "agent/x.ipynb", "reason": "no answer"}]
+    checked = {"pictures": 300, "failed": 40, "named": 0, "precision": None, "recall": 0.0}
+    results["manipulation"] = {"prompts": checked}
     console = Console(width=100, highlight=False)
     with console.capture() as captured:
         console.print(tables(results))
@@ -123,7 +125,14 @@ def test_the_tables_fit_and_say_what_they_show(tmp_path):
     assert "…" not in text
     assert text.count("rules, closed vocabulary, no language") == 3
     assert text.count("It shows nothing") + text.count("It does not") + text.count("It does\nnot") >= 2
-    for line in ("mono", "beyond", "untrained (scenes-random)", "the name vars", "agent/x.ipynb: no answer"):
+    for line in (
+        "mono",
+        "beyond",
+        "untrained (scenes-random)",
+        "the name vars",
+        "agent/x.ipynb: no answer",
+        "that it names",
+    ):
         assert line in text
 
 
@@ -265,6 +274,14 @@ def test_the_whole_command(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+def test_the_manipulation_check_is_scored_against_the_failures_that_are_known():
+    settings = Settings(generator="scenes-faulty", editor="scenes-faulty", quick=True)
+    for one in synthetic._manipulation(settings, OFFLINE).values():
+        assert one["failed"] > 10
+        assert one["precision"] > 0.9
+        assert one["recall"] > 0.9
+
+
 def test_failed_investigations_are_named_and_make_the_exit_code_1(tmp_path, monkeypatch, capsys, chat_server):
     monkeypatch.setattr(synthetic, "QUICK_UNITS", 1)
     monkeypatch.setattr(synthetic, "QUICK_CONTROL_UNITS", 1)

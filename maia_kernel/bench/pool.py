@@ -98,6 +98,24 @@ def check(studies: Iterable[Study], agent: VLM, zygote: Zygote | None) -> None:
             raise UsageError(message) if known else KernelError(f"the setup cells failed: {name}: {message}")
 
 
+def ask(study: Study, agent: VLM, code: str, zygote: Zygote | None) -> str:
+    """What a cell prints in a kernel in which a study is loaded; nothing is saved.
+
+    Raises
+    ------
+    KernelError
+        The cell, or a setup cell before it, fails.
+    """
+    notebook = draft(study, agent, task="describe", question=None, folder=None)
+    with Kernel(env=kernel_environment(os.environ), zygote=zygote) as kernel:
+        result, cell = setup(notebook, kernel, Nobody()), new_code_cell(code)
+        if result.status == "ok":
+            result = kernel.run(cell)
+    if result.status != "ok":
+        raise KernelError(f"a cell of the bench failed: {result.error or result.note}")
+    return _printed(cell)
+
+
 def conduct(job: Job, limits: Limits, zygote: Zygote | None, stop: threading.Event) -> NotebookNode:
     """Make one investigation; what ends it early is noted in its notebook.
 
@@ -188,8 +206,12 @@ def _images_made(notebook: Investigation, kernel: Kernel) -> int | None:
     cell = new_code_cell(_COUNT)
     if kernel.run(cell, timeout=10).status != "ok":
         return None
-    said = "".join(part.text for part in outputs.parts(cell.outputs) if isinstance(part, Text)).strip()
+    said = _printed(cell)
     return int(said) if said.isdigit() else None
+
+
+def _printed(cell: NotebookNode) -> str:
+    return "".join(part.text for part in outputs.parts(cell.outputs) if isinstance(part, Text)).strip()
 
 
 class _Stopped(BaseException):

@@ -23,7 +23,7 @@ from maia_kernel import __version__
 from maia_kernel.bench import claims, scoring
 from maia_kernel.bench.audit import audit
 from maia_kernel.bench.baselines import OneShot
-from maia_kernel.bench.pool import Job, check, conduct_all, ended, warm_kernels
+from maia_kernel.bench.pool import Job, ask, check, conduct_all, ended, warm_kernels
 from maia_kernel.bench.scoring import Case
 from maia_kernel.driver import cells
 from maia_kernel.driver.agent import Limits
@@ -42,6 +42,14 @@ CONTROL_LAYER, CONTROL_LAYER_UNITS = "layer3", 128
 CONTROL_UNITS = 40
 QUICK_UNITS, QUICK_CONTROL_UNITS = 6, 10
 RESULTS = "results.json"
+# Instruments with failures that are known, and what is run in a kernel to compare them with those that are named.
+FAULTY = "scenes-faulty"
+_CHECK = """\
+import json
+from maia_kernel.scenes.audit import audit
+print(json.dumps(audit(tools, prompts={prompts}, edits={edits})))"""
+CHECKED_PROMPTS, CHECKED_EDITS = 2000, 1000
+QUICK_CHECKED_PROMPTS, QUICK_CHECKED_EDITS = 200, 100
 
 Tell = Callable[[int, int, str], None]
 
@@ -156,6 +164,8 @@ def run(settings: Settings, agent: VLM, *, folder: Path, workers: int, tell: Tel
                 notebooks[job.path] = nb
                 tell(len(notebooks), len(entries), str(job.path.relative_to(folder)))
     results = score(settings, folder, [(entry, notebooks[entry.job.path]) for entry in entries])
+    if FAULTY in (settings.generator, settings.editor):
+        results["manipulation"] = known.get("manipulation") or _manipulation(settings, agent)
     results["took"] = {"seconds": time.monotonic() - began, "made": len(left), "jobs": workers}
     write_json(folder / RESULTS, results)
     return results
@@ -165,8 +175,9 @@ def score(settings: Settings, folder: Path, done: Sequence[tuple[Entry, Notebook
     """All figures of a bench, as ``--json`` writes them.
 
     Every kind of neuron is a key with the figures of :func:`maia_kernel.bench.scoring.summary`, those of the one-shot
-    baseline under ``one_shot``, and ``majority``; ``control`` and ``calibration`` are further keys. Shares are
-    fractions from 0 to 1. ``void`` and ``failed`` name notebooks with reasons, ``runs`` holds every single answer.
+    baseline under ``one_shot``, and ``majority``; ``control``, ``calibration`` and (with the faulty instruments)
+    ``manipulation`` are further keys. Shares are fractions from 0 to 1. ``void`` and ``failed`` name notebooks with
+    reasons, ``runs`` holds every single answer.
     """
     truths = neurons(settings.world_seed)
     order = mixed(settings.world_seed)
@@ -204,6 +215,16 @@ def score(settings: Settings, folder: Path, done: Sequence[tuple[Entry, Notebook
     results["control"] = scoring.control(control["trained"], control["untrained"])
     results["calibration"] = scoring.calibration(cases["agent"])
     return results | {"settings": facts(settings)} | found
+
+
+def _manipulation(settings: Settings, agent: VLM) -> dict[str, Any]:
+    """How well the manipulation check of ``measure`` names the pictures that are known to have failed."""
+    study = Study(CONTROL_MODELS["trained"], CONTROL_LAYER, 0, generator=settings.generator, editor=settings.editor)
+    prompts, edits = (
+        (QUICK_CHECKED_PROMPTS, QUICK_CHECKED_EDITS) if settings.quick else (CHECKED_PROMPTS, CHECKED_EDITS)
+    )
+    found: dict[str, Any] = json.loads(ask(study, agent, _CHECK.format(prompts=prompts, edits=edits), None))
+    return found
 
 
 def labels(nb: NotebookNode) -> tuple[Label, ...]:

@@ -59,7 +59,28 @@ def tables(results: Facts) -> Group:
             "share of these that are not exact, all kinds together. The table shows whether a stated confidence can be "
             "used to abstain here. It does not say what the same number means on real units."
         ),
+        *_manipulation(results),
         *_troubles(results),
+    )
+
+
+def _manipulation(results: Facts) -> Iterator[RenderableType]:
+    """Whether the pictures that failed were named, where it is known which did."""
+    if "manipulation" not in results:
+        return
+    table = _table()
+    table.add_column("made by", no_wrap=True)
+    for name in ("pictures", "failed", "named", "precision", "recall"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for part, one in results["manipulation"].items():
+        counts = [str(one[name]) for name in ("pictures", "failed", "named")]
+        table.add_row(part, *counts, _percent(one["precision"]), _percent(one["recall"]))
+    yield _title("Manipulation check: pictures that failed, and that it names")
+    yield table
+    yield _note(
+        "Failed: known to the faulty generator and editor, which tell nobody. Named: by measure, from blind "
+        "descriptions. In per cent: precision, of those named, the ones that failed; recall, of those that failed, the "
+        "ones named. The prompts and instructions are of the bench's own making."
     )
 
 

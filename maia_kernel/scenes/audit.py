@@ -17,6 +17,8 @@ from maia_kernel.scenes.language import LIGHT_PHRASES, object_text
 from maia_kernel.scenes.scene import OBJECT_FAMILIES, VOCABULARY, Scene, draw, pick
 
 PROMPTS, EDITS = 200, 100
+
+Score = dict[str, float | None]
 _SAID: tuple[tuple[str, ...], ...] = (  # what a prompt says: one word, two, an object in its setting, everything
     ("shape",),
     ("colour",),
@@ -42,8 +44,8 @@ _INSTRUCTIONS = (
 )
 
 
-def audit(tools: Any, seed: object = 0) -> dict[str, dict[str, float]]:
-    """Measure 200 prompts and 100 edits of the kind that an experimenter uses, and score the manipulation check.
+def audit(tools: Any, seed: object = 0, prompts: int = PROMPTS, edits: int = EDITS) -> dict[str, Score]:
+    """Measure prompts and edits of the kind that an experimenter uses, and score the manipulation check.
 
     Shows nothing.
 
@@ -54,19 +56,21 @@ def audit(tools: Any, seed: object = 0) -> dict[str, dict[str, float]]:
         a false alarm.
     seed : object
         Anything whose text is the seed of the prompts and instructions.
+    prompts, edits : int
+        How many of each.
 
     Returns
     -------
     dict of str to dict
         For "prompts", "edits" and "all": "pictures" (checked), "failed" (known to have), "named" (by the check),
-        "precision" and "recall" (0 to 1; NaN where none was named, or none failed).
+        "precision" and "recall" (0 to 1; None where none was named, or none failed).
     """
     with capture_output():
-        drawn = tools.measure({"prompts": [_prompt(seed, i, i % 3 == 2) for i in range(PROMPTS)]})
-        bases = tools.text2image([_prompt(seed, PROMPTS + i, i % 2 == 1) for i in range(EDITS)])
+        drawn = tools.measure({"prompts": [_prompt(seed, i, i % 3 == 2) for i in range(prompts)]})
+        bases = tools.text2image([_prompt(seed, prompts + i, i % 2 == 1) for i in range(edits)])
         # An instruction speaks of what the picture shows, as it would if its author had looked at it.
-        edits = [_instruction(recall(base, "scene"), i, seed) for i, base in enumerate(bases)]
-        edited = tools.measure({"edits": tools.edit_images(bases, edits)[0][1::2]})
+        changes = [_instruction(recall(base, "scene"), i, seed) for i, base in enumerate(bases)]
+        edited = tools.measure({"edits": tools.edit_images(bases, changes)[0][1::2]})
     parts = {
         name: list(zip(result.images[name], result.checks[name], strict=True))
         for name, result in (("prompts", drawn), ("edits", edited))
@@ -75,7 +79,7 @@ def audit(tools: Any, seed: object = 0) -> dict[str, dict[str, float]]:
     return {name: _score(part) for name, part in parts.items()}
 
 
-def _score(checked: Iterable[tuple[Image, Any]]) -> dict[str, float]:
+def _score(checked: Iterable[tuple[Image, Any]]) -> Score:
     pairs = [(bool(recall(image, "faults")), not check.ok) for image, check in checked if check is not None]
     failed, named = sum(fault for fault, _ in pairs), sum(alarm for _, alarm in pairs)
     both = sum(fault and alarm for fault, alarm in pairs)
@@ -83,8 +87,8 @@ def _score(checked: Iterable[tuple[Image, Any]]) -> dict[str, float]:
         "pictures": len(pairs),
         "failed": failed,
         "named": named,
-        "precision": both / named if named else float("nan"),
-        "recall": both / failed if failed else float("nan"),
+        "precision": both / named if named else None,
+        "recall": both / failed if failed else None,
     }
 
 
