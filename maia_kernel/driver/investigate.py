@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from maia_kernel.driver.cells import Notice, Turn
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation, setup_sources
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
-from maia_kernel.driver.zygote import Zygote
+from maia_kernel.driver.zygote import Zygote, available
 from maia_kernel.errors import KernelError, NotebookError, UsageError
 
 FOLDER = Path("investigations")
@@ -29,6 +30,8 @@ _PASSED_ON |= {"JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "HF_HOM
 _PASSED_ON_BEGINNINGS = ("LC_", "XDG_", "PYTHON", "MAIA_", "CONDA_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "TORCH_")
 # Progress bars and warnings of libraries are no outputs.
 _QUIET = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+# What every setup cell needs; a name only, for this side has nothing of it.
+_PRELOAD = ("maia_kernel.lab.load",)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def investigate(
     watch : Watcher, optional
         Is told what happens.
     zygote : Zygote, optional
-        Forks the kernel, which then has everything imported; for many investigations. By default a new process.
+        Forks the kernel; for many investigations. By default the run has one of its own.
 
     Returns
     -------
@@ -129,18 +132,20 @@ def investigate(
     if task == "question" and not question:
         raise UsageError("the task 'question' needs a question: --question 'why does …?'")
     folder = Path(prompts) if prompts is not None else None
-    prompt_files.check_folder(folder)
-    destination(out, study)  # refuses early what cannot be written late
-    vlm = choose(agent, base_url, os.environ) if isinstance(agent, str) else agent
-    notebook = draft(study, vlm, task="question" if question else task, question=question, folder=folder)
-    watch = watch or Nobody()
-    where = Path(out).parent if out is not None else Path.cwd()
-    with Kernel(env=kernel_environment(os.environ), cwd=where, zygote=zygote) as kernel:
-        _require(setup(notebook, kernel, watch))
-        notebook.path = destination(out, study)
-        notebook.path.parent.mkdir(exist_ok=True)
-        notebook.save()
-        run(notebook, vlm, kernel, limits or Limits(), watch)
+    environment = kernel_environment(os.environ)
+    with _warm(zygote, environment) as zygote:
+        prompt_files.check_folder(folder)
+        destination(out, study)  # refuses early what cannot be written late
+        vlm = choose(agent, base_url, os.environ) if isinstance(agent, str) else agent
+        notebook = draft(study, vlm, task="question" if question else task, question=question, folder=folder)
+        watch = watch or Nobody()
+        where = Path(out).parent if out is not None else Path.cwd()
+        with Kernel(env=environment, cwd=where, zygote=zygote) as kernel:
+            _require(setup(notebook, kernel, watch))
+            notebook.path = destination(out, study)
+            notebook.path.parent.mkdir(exist_ok=True)
+            notebook.save()
+            run(notebook, vlm, kernel, limits or Limits(), watch)
     return notebook
 
 
@@ -181,7 +186,11 @@ def resume(
     if question is None and not investigation.messages():
         raise NotebookError(f"{notebook} asks nothing; write a question into it, or add one with --question")
     watch = watch or Nobody()
-    with Kernel(env=kernel_environment(os.environ), cwd=investigation.path.parent) as kernel:
+    environment = kernel_environment(os.environ)
+    with (
+        _warm(None, environment) as zygote,
+        Kernel(env=environment, cwd=investigation.path.parent, zygote=zygote) as kernel,
+    ):
         _restore(investigation, kernel, limits or Limits(), watch)
         if vlm.name != investigation.nb.metadata.get("maia", {}).get("agent", vlm.name):
             investigation.note(Notice("restart", f"From here on the agent is {vlm.name}: {vlm.about}."))
@@ -189,6 +198,20 @@ def resume(
             investigation.add("user", f"**Question.** {question}")
         run(investigation, vlm, kernel, limits or Limits(), watch)
     return investigation
+
+
+@contextlib.contextmanager
+def _warm(zygote: Zygote | None, environment: Mapping[str, str]) -> Iterator[Zygote | None]:
+    """The process that a run's kernels are forked from, None where that is not possible.
+
+    It imports torch beside this process, which has imports of its own to make; and a kernel that has died is replaced
+    in a fraction of a second.
+    """
+    if zygote is not None or not available():
+        yield zygote
+        return
+    with Zygote(env=environment, preload=_PRELOAD) as own:
+        yield own
 
 
 def _restore(investigation: Investigation, kernel: Kernel, limits: Limits, watch: Watcher) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from string import Template
 
@@ -70,6 +71,7 @@ def check_folder(folder: Path | None) -> None:
         raise UsageError(f"--prompts {folder} {what}; start from a copy of {SHIPPED}")
 
 
+@cache
 def api_reference() -> str:
     """What the agent may call, from the docstrings of ``System`` and ``Tools``, without importing them."""
     return "\n\n".join(_render_class(_PACKAGE / file, name) for file, name in _API)

@@ -13,7 +13,6 @@ from typing import Any
 from jupyter_client.provisioning import LocalProvisioner
 
 from maia_kernel.driver.zygote import PATIENCE, Forked, Zygote
-from maia_kernel.errors import KernelError
 
 
 class ForkedProvisioner(LocalProvisioner):  # type: ignore[misc]
@@ -23,11 +22,9 @@ class ForkedProvisioner(LocalProvisioner):  # type: ignore[misc]
     forked: Forked | None = None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
-        """Fork what the kernelspec's command would have started."""
+        """Fork what the kernelspec's command would have started; where it is no ipykernel of this Python, start it."""
         if cmd[1:3] != ["-m", "ipykernel_launcher"] or os.path.abspath(cmd[0]) != os.path.abspath(sys.executable):
-            raise KernelError(
-                f"only an ipykernel of {sys.executable} can be forked, and the kernelspec starts '{' '.join(cmd[:3])}'"
-            )
+            return dict(await super().launch_kernel(cmd, **kwargs))
         env = {**kwargs["env"], "JPY_PARENT_PID": str(os.getpid())}
         self.forked = self.zygote.fork(cmd[3:], env=env, cwd=Path(kwargs["cwd"]), log=kwargs["stderr"])
         self.process = self.forked
