@@ -86,8 +86,9 @@ class Terminal:
             self._console.print(f"\n[bold]description[/bold]  {escape(facts.get('description', ''))}")
             for number, label in enumerate(facts.get("labels", []), start=1):
                 turns = ", ".join(map(str, label["turns"]))
-                evidence = f"[dim](turns {turns})[/dim]" if turns else "[dim](no evidence named)[/dim]"
-                self._console.print(f"[bold]label {number}[/bold]      {escape(label['text'])} {evidence}")
+                basis = f"turns {turns}" if turns else "no evidence named"
+                basis += f"; confidence {label['confidence']:.2f}" if "confidence" in label else ""
+                self._console.print(f"[bold]label {number}[/bold]      {escape(label['text'])} [dim]({basis})[/dim]")
         self._console.print(f"\n[bold]notebook[/bold]     {escape(path)}", soft_wrap=True)
         again = " --question '…'" if notebook.final is not None else ""
         if again and notebook.nb.metadata["maia"]["agent"] == OFFLINE:
