@@ -25,7 +25,6 @@ ESCAPES = [
     "tools._generator.generate",
     "system.__dict__",
     "tools.text2image(['star'])[0].info",
-    "from PIL import Image\nImage.open('x.png')",
     "type(system).__mro__",
     "system.call_neuron.__globals__",
     "object.__getattribute__(system, 'x')",

@@ -39,7 +39,7 @@ _BUILTINS = _set(
 # As attributes or imported names: modules that other modules hold, frames, readers of files, runners of code, and the
 # ``info`` of a picture, where the embedded world keeps what it was drawn from.
 _LEADING_AWAY = _set(
-    "info open sys os builtins importlib inspect gc subprocess shutil pathlib glob pickle marshal ctypes ctypeslib types "
+    "info sys os builtins importlib inspect gc subprocess shutil pathlib glob pickle marshal ctypes ctypeslib types "
     "linecache tokenize runpy pkgutil socket traceback codecs tempfile zipimport f2py cpp_extension hub package "
     "serialization load_library modules f_globals f_locals f_back f_code tb_frame gi_frame cr_frame ag_frame open_code "
     "FileIO fromfile loadtxt genfromtxt memmap imread read_csv read_text read_bytes read_pickle read_table eval query "
