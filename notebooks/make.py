@@ -1,6 +1,6 @@
 """Makes the notebooks of this folder anew, with the commands that the README shows.
 
-Run it from the repository's root: ``make notebooks``. The two investigations are what ``maia run`` leaves; the tutorial
+Run it from the repository's root: ``make notebooks``. The investigations are what ``maia run`` leaves; the tutorial
 is written below and executed.
 """
 
@@ -15,13 +15,17 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 HERE = Path(__file__).parent
-INVESTIGATIONS = {"crosses-or-stars.ipynb": 5, "no-explanation.ipynb": 85}
+INVESTIGATIONS = {
+    "blue-or-water.ipynb": "--model scenes-neurons --layer or --unit 1",
+    "snow-at-dusk.ipynb": "--unit 90",
+    "no-explanation.ipynb": "--model scenes-random --unit 27",
+}
 
 
 def main() -> None:
-    for name, unit in INVESTIGATIONS.items():
+    for name, study in INVESTIGATIONS.items():
         (HERE / name).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "maia_kernel.cli", "run", "--unit", str(unit), "--out", str(HERE / name)]
+        command = [sys.executable, "-m", "maia_kernel.cli", "run", *study.split(), "--out", str(HERE / name)]
         subprocess.run(command, check=True)
     tutorial(HERE / "tutorial.ipynb")
 

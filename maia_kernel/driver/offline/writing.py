@@ -150,12 +150,12 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
             "[LABEL 1]: no explanation found"
         )
     if not found:
+        nothing = "No word or pair of words in my vocabulary explains this unit."
         tried = ("screen", "probes", "pairs", "replicates", "edits")
         return "\n\n".join(
             [
                 f"### Conclusion\n\n{_unread(seen)}I have no hypothesis left that the measurements support.",
-                "[DESCRIPTION]: No word or pair of words in my vocabulary explains this unit. "
-                f"{_ruled_out(seen, found)} {rules}",
+                f"[DESCRIPTION]: {' '.join(filter(None, [nothing, _ruled_out(seen, found), rules]))}",
                 f"[LABEL 1]: no explanation found{_basis(seen, tried, reasoning.doubt(seen))}",
             ]
         )
@@ -175,7 +175,7 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
     return "\n\n".join(
         [
             f"### Conclusion\n\n{_unread(seen)}This is what the measurements support.",
-            f"[DESCRIPTION]: {' '.join(sentences)} {_ruled_out(seen, found)} {rules}",
+            f"[DESCRIPTION]: {' '.join(filter(None, [*sentences, _ruled_out(seen, found), rules]))}",
             *labels,
         ]
     )
