@@ -327,10 +327,18 @@ def test_a_closed_zygote_forks_no_more():
         kernel.start()
 
 
-def test_a_kernel_of_another_python_is_not_forked(zygote: Zygote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_kernel_of_another_python_is_started_as_usual(
+    zygote: Zygote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other = tmp_path / "python"
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    other.chmod(0o755)
     (tmp_path / "kernels" / "other").mkdir(parents=True)
-    spec = {"argv": ["/opt/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "other"}
+    spec = {"argv": [str(other), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "other"}
     (tmp_path / "kernels" / "other" / "kernel.json").write_text(json.dumps({**spec, "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    with pytest.raises(KernelError, match=r"/opt/python -m ipykernel_launcher"):
-        Kernel(zygote=zygote, kernel_name="other").start()
+    with Kernel(zygote=zygote, kernel_name="other") as kernel:
+        cell = new_code_cell("import sys; 'wave' in sys.modules")
+        kernel.run(cell)
+    assert cell.outputs[0].data["text/plain"] == "False"
+    assert kernel.cpu_seconds is None
