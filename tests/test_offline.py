@@ -12,9 +12,9 @@ from word_world import WordWorld, investigate
 
 from maia_kernel.driver import cells
 from maia_kernel.driver.messages import Message, Text
-from maia_kernel.driver.offline import OfflineExperimenter, evidence, reasoning
+from maia_kernel.driver.offline import OfflineExperimenter, evidence, measures, reasoning
 from maia_kernel.scenes.neurons import Neuron, neurons
-from maia_kernel.scenes.scene import Scene, present
+from maia_kernel.scenes.scene import ATTRIBUTES, Scene, present
 
 Truth = Callable[[Scene], float]
 PUBLIC = {"call_neuron", "dataset_exemplars", "text2image", "edit_images", "describe_images", "display", "measure"}
@@ -108,10 +108,48 @@ def test_the_answer_names_effect_evidence_and_what_was_ruled_out():
     assert final is not None
     headings = [message.text.split("\n")[0] for message in said if message.role == "assistant"]
     for turn in final.labels[0].turns:
-        assert headings[turn - 1].split()[2].strip(",") in ("pairs", "binding", "edits")
+        assert headings[turn - 1].split()[2].strip(",") in ("probes", "pairs", "binding", "edits")
     assert "over 'none of these'" in final.description
     assert "Ruled out" in final.description
     assert "no language model" in final.description
+
+
+def test_it_never_draws_more_than_80_pictures():
+    for seed in range(20):
+        rng = random.Random(seed)
+        weights = {word: rng.gauss(0, 1) for word in ATTRIBUTES}
+        world = WordWorld(lambda scene, w=weights: sum(w[word] for word in present(scene)), noise=0.5, seed=seed)
+        investigate(world)
+        assert world.pictures <= 80
+
+
+def test_where_the_control_is_as_active_as_the_exemplars_nothing_is_ruled_out():
+    final = cells.parse(investigate(WordWorld(truth(Neuron("beyond", "not", ("wood",)))))[-1].text).final
+    assert final.labels[0].text == "no explanation found"
+    assert "nearly as active as the exemplars" in final.description
+    assert "%" not in final.description.partition("Intervals")[0]
+
+
+def test_an_unsure_answer_is_called_a_guess():
+    noisy = random.Random(1)
+    said = investigate(WordWorld(lambda scene: max("star" in present(scene), noisy.random() < 0.25)))
+    final = cells.parse(said[-1].text).final
+    assert final.labels[0].confidence < 0.5
+    assert "A guess, not a finding" in final.description
+
+
+def test_experiments_that_cannot_be_read_are_not_called_a_result(monkeypatch):
+    monkeypatch.setattr(WordWorld, "measure", lambda *_, **__: sys.stdout.write("a table of another kind\n"))
+    final = cells.parse(investigate(WordWorld(truth(WORLD["mono"][0])))[-1].text).final
+    assert "Nothing was tested" in final.description
+    assert final.labels[0].confidence is None
+
+
+def test_a_condition_that_lost_all_its_pictures_is_forgotten():
+    table = "condition   n    mean      sd     min     max\nred   4   0.800   0.100   0.700   0.900\n"
+    lost = "without the pictures that failed:\nred   0    none left\n"
+    assert "red" in evidence.read([Message("user", (Text(table),))]).rows
+    assert evidence.read([Message("user", (Text(table + lost),))]).rows == {}
 
 
 def test_every_turn_before_the_answer_states_hypotheses_and_one_experiment():
@@ -182,7 +220,7 @@ def test_a_second_control_changes_nothing_that_was_measured_against_the_first():
     table = "condition  n    mean      sd     min     max\n{}   8   {:.3f}   0.100   0.000   1.000"
     said = [Message("user", (Text("the generator draws only these words:\n  colour: red, blue\n"),))]
     said += [Message("user", (Text(table.format(name, mean)),)) for name, mean in CONTROLS]
-    assert evidence.read(said).rows[reasoning.CONTROL].mean == 0.5
+    assert evidence.read(said).rows[measures.CONTROL].mean == 0.5
 
 
 CONTROLS = [("none of these", 0.5), ("none of these either", 0.9)]

@@ -12,12 +12,15 @@ from maia_kernel.driver.messages import Message
 Words = frozenset[str]
 
 _FAMILY = re.compile(r"^  (\w+): (\w+(?:, \w+)+)$", re.MULTILINE)
-_ACTIVATION = re.compile(r"^exemplar (\d+): activation (-?[\d.]+)$", re.MULTILINE)
+_NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?"
+_ACTIVATION = re.compile(rf"^exemplar (\d+): activation ({_NUMBER})$", re.MULTILINE)
 _DESCRIPTION = re.compile(r"^exemplar (\d+): (?!activation )(.+)$", re.MULTILINE)
-_SCREENED = re.compile(r"^ *(-?\d+\.\d+): (.+)$", re.MULTILINE)
-_ROW = re.compile(r"^(\S.*?) +(\d+) +(-?\d+\.\d+) +(-?\d+\.\d+|nan) +(-?\d+\.\d+) +(-?\d+\.\d+)$", re.MULTILINE)
+_SCREENED = re.compile(rf"^ +({_NUMBER}): (.+)$", re.MULTILINE)
+_ROW = re.compile(rf"^(\S.*?) +(?:0 +none left|(\d+){rf' +({_NUMBER}|nan)' * 4})$", re.MULTILINE)
 _QUESTION = re.compile(r"^\*\*Question\.\*\* *(.+)$", re.MULTILINE)
 _HEADING = re.compile(r"^### Experiment: (\w+)", re.MULTILINE)
+# Ends of the names of conditions whose pictures were drawn for an earlier one.
+TAKEN = (", as drawn", ", on one object")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Evidence:
         Experiment -> the turn that it was written in last.
     question : str
         What was asked last.
+    pictures : int
+        How many were generated or edited.
     """
 
     vocabulary: Mapping[str, tuple[str, ...]]
@@ -69,6 +74,7 @@ class Evidence:
     tried: Counter[str] = field(default_factory=Counter)
     turns: Mapping[str, int] = field(default_factory=dict)
     question: str = ""
+    pictures: int = 0
 
     def family(self, word: str) -> str:
         """The family that a word belongs to."""
@@ -85,7 +91,7 @@ def read(messages: Sequence[Message]) -> Evidence:
     rows: dict[str, Row] = {}
     tried: Counter[str] = Counter()
     turns: dict[str, int] = {}
-    turn, question = 0, ""
+    turn, question, pictures = 0, "", 0
     for message in messages:
         if message.role == "assistant":
             turn += 1
@@ -99,11 +105,15 @@ def read(messages: Sequence[Message]) -> Evidence:
             described |= {int(rank): _words(line, known) for rank, line in _DESCRIPTION.findall(text)}
             screen += [(float(value), _words(line, known)) for value, line in _SCREENED.findall(text)]
             for name, n, *values in _ROW.findall(text):
-                mean, sd, low, high = map(_number, values)
-                rows[name] = Row(int(n), mean, sd, low, high, turn)
+                pictures += 0 if name in rows or name.endswith(TAKEN) else int(n or 0)
+                if n:
+                    mean, sd, low, high = map(_number, values)
+                    rows[name] = Row(int(n), mean, sd, low, high, turn)
+                else:  # all its pictures have failed: what was said of them before does not hold
+                    rows.pop(name, None)
     ranks = sorted(activations.keys() & described.keys())
     exemplars = tuple((activations[rank], described[rank]) for rank in ranks)
-    return Evidence(vocabulary, exemplars, tuple(screen), rows, tried, turns, question)
+    return Evidence(vocabulary, exemplars, tuple(screen), rows, tried, turns, question, pictures + len(screen))
 
 
 def _vocabulary(messages: Sequence[Message]) -> dict[str, tuple[str, ...]]:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from maia_kernel.driver.offline import phrases, reasoning
+from maia_kernel.driver.offline import measures, phrases, reasoning
 from maia_kernel.driver.offline.evidence import Evidence, Words
-from maia_kernel.driver.offline.reasoning import CONTROL, Plan
+from maia_kernel.driver.offline.measures import CONTROL
+from maia_kernel.driver.offline.reasoning import AGAIN, ALONE, CONTROLS, EDITED, SCREENED, TWINS, Plan
 
-# Pictures per condition (of a word or a pair alone; of the control; of a pair that needs two objects; of a
-# replication; of the screen; of each edit). Together they stay within 80 pictures per unit.
-ALONE, CONTROLS, TWINS, AGAIN, SCREENED, EDITED = 4, 6, 6, 6, 18, 4
 # Experiments that measure; their cells keep the result under this name, and later cells take pictures from there.
 MEASURED = ("probes", "pairs", "binding", "replicates")
 
 _EXEMPLARS = """\
 exemplars = tools.dataset_exemplars(system)
 for rank, (activation, image) in enumerate(exemplars, start=1):
-    tools.display(image, f"exemplar {rank}: activation {activation:.3f}")
+    tools.display(image, f"exemplar {rank}: activation {activation:.4g}")
 
 titles = [f"exemplar {rank}" for rank in range(1, len(exemplars) + 1)]
 tools.display(tools.describe_images([image for _, image in exemplars], titles))"""
@@ -45,8 +43,8 @@ activations, masked = system.call_neuron(screen)
 
 order = sorted(range(len(screen)), key=lambda i: activations[i], reverse=True)
 for i in order[:4] + order[-2:]:
-    tools.display(masked[i], f"activation {{activations[i]:.3f}}")
-titles = [f"{{activations[i]:9.3f}}" for i in order]
+    tools.display(masked[i], f"activation {{activations[i]:.4g}}")
+titles = [f"{{activations[i]:12.4g}}" for i in order]
 tools.display(tools.describe_images([screen[i] for i in order], titles))"""
 
 
@@ -64,12 +62,12 @@ def code(seen: Evidence, plan: Plan) -> str:
         control = _times(f"an object{phrases.without(avoid)}", CONTROLS)
     conditions = {}
     for one in plan.hypotheses:
-        called, count = reasoning.name(one), TWINS if reasoning.twins(seen, one) else ALONE
+        called, count = measures.name(one), TWINS if reasoning.twins(seen, one) else ALONE
         if plan.kind == "binding":
             conditions[f"{called}, on one object"] = f'pairs.images["{called}"]'
-            called = reasoning.apart(one)
+            called = measures.apart(one)
         if plan.kind == "replicates":
-            called, count = reasoning.again(one), AGAIN
+            called, count = measures.again(one), AGAIN
         # Without all other words that stand out, so that nothing else can be the cause.
         kept_out = phrases.without(word for word in avoid if word not in one)
         conditions[called] = _times(phrases.prompt(seen, one, apart=plan.kind == "binding") + kept_out, count)
@@ -91,22 +89,22 @@ def _screen(seen: Evidence, found: Sequence[str]) -> str:
 def _minimal_pairs(seen: Evidence, hypothesis: Words) -> str:
     """Pictures that were measured already, with one word edited away; and with something else edited, as a control."""
     taken = reasoning.candidates(seen)
-    row = reasoning.measured(seen, hypothesis)
+    row = measures.measured(seen, hypothesis)
     source = next((kind for kind in MEASURED if row and seen.turns.get(kind) == row.turn), "probes")
-    called = reasoning.again(hypothesis) if source == "replicates" else reasoning.name(hypothesis)
+    called = measures.again(hypothesis) if source == "replicates" else measures.name(hypothesis)
     lines = [f'base = {source}.images["{called}"][:{EDITED}]']
-    conditions = {reasoning.drawn(hypothesis): "base"}
+    conditions = {measures.drawn(hypothesis): "base"}
     for word in sorted(hypothesis):
         edits = [phrases.instruction(seen, word, new) for new in phrases.others(seen, word, taken)]
         lines.append(f"without_{word}, _ = tools.edit_images(base, {_edits(edits)})")
-        conditions[reasoning.changed(hypothesis, word)] = f"without_{word}[1::2]"
+        conditions[measures.changed(hypothesis, word)] = f"without_{word}[1::2]"
     spare = reasoning.spare_family(seen, hypothesis)
     other = [word for word in seen.vocabulary[spare] if word not in taken] or list(seen.vocabulary[spare])
     lines.append(f"otherwise, _ = tools.edit_images(base, {_edits([phrases.setting(spare, new) for new in other])})")
-    conditions[reasoning.changed(hypothesis, spare)] = "otherwise[1::2]"
+    conditions[measures.changed(hypothesis, spare)] = "otherwise[1::2]"
     shown = ", ".join(f"without_{word}[1]" for word in sorted(hypothesis))
     lines.append(f"tools.display(base[0], {shown}, otherwise[1])")
-    lines.append(_measure("edits", conditions, reasoning.drawn(hypothesis)))
+    lines.append(_measure("edits", conditions, measures.drawn(hypothesis)))
     return "\n".join(lines)
 
 

@@ -17,6 +17,19 @@ from operator import or_
 from typing import Literal
 
 from maia_kernel.driver.offline.evidence import Evidence, Row, Words
+from maia_kernel.driver.offline.measures import (
+    CONTROL,
+    again,
+    apart,
+    changed,
+    contrast,
+    drawn,
+    everywhere,
+    measured,
+    name,
+    scale,
+    share,
+)
 
 Kind = Literal["exemplars", "screen", "probes", "pairs", "binding", "replicates", "edits", "conclusion"]
 
@@ -37,7 +50,10 @@ LOST = 0.4
 LEADS, FURTHER, PAIRS = 4, 3, 3
 # A further word must leave less than this part of the variance in the screen that fewer words leave.
 HALF = 0.5
-CONTROL = "none of these"
+# Pictures per condition (of a word or a pair alone; of the control; of a pair that needs two objects; of a
+# replication; of the screen; of each edit), and of an investigation at most.
+ALONE, CONTROLS, TWINS, AGAIN, SCREENED, EDITED = 4, 6, 6, 6, 18, 4
+MOST = 80
 
 
 @dataclass(frozen=True)
@@ -51,77 +67,11 @@ class Plan:
 def decide(seen: Evidence) -> Plan:
     """The next step; every experiment is tried twice at most, so that the steps come to an end."""
     for plan in _steps(seen):
-        if plan.kind == "conclusion" or (seen.tried[plan.kind] < 2 and not _done(seen, plan)):
+        if plan.kind == "conclusion":
             return plan
+        if seen.tried[plan.kind] < 2 and (rest := _rest(seen, plan)):
+            return rest
     raise AssertionError("the steps end with a conclusion")
-
-
-# -- how conditions are called in tables ------------------------------------------------------------------------------
-
-
-def name(hypothesis: Words) -> str:
-    """Pictures that hold a hypothesis."""
-    return " + ".join(sorted(hypothesis))
-
-
-def again(hypothesis: Words) -> str:
-    """Further pictures that hold a hypothesis."""
-    return f"{name(hypothesis)}, again"
-
-
-def apart(pair: Words) -> str:
-    """Both words of a pair, on two objects."""
-    return f"{name(pair)}, on two objects"
-
-
-def drawn(hypothesis: Words) -> str:
-    """The pictures that the edits start from."""
-    return f"{name(hypothesis)}, as drawn"
-
-
-def changed(hypothesis: Words, what: str) -> str:
-    """The condition in which one word, or a whole family for comparison, has been edited away."""
-    return f"{name(hypothesis)}, {what} changed"
-
-
-# -- measures ---------------------------------------------------------------------------------------------------------
-
-
-def share(seen: Evidence, row: Row | None) -> float:
-    """How far a condition goes from the control (0) to the exemplars' mean activation (1)."""
-    low, high = scale(seen)
-    return (row.mean - low) / (high - low) if row and high > low else 0.0
-
-
-def scale(seen: Evidence) -> tuple[float, float]:
-    """The activation without any of the words that stand out, and the mean of the exemplars."""
-    control = seen.rows.get(CONTROL)
-    quiet = sorted(value for value, _ in seen.screen)[: max(1, len(seen.screen) // 8)]
-    low = control.mean if control else (sum(quiet) / len(quiet) if quiet else 0.0)
-    strong = [value for value, _ in seen.exemplars]
-    return low, (sum(strong) / len(strong) if strong else low)
-
-
-def contrast(row: Row | None, other: Row | None) -> tuple[float, float, float]:
-    """Difference of two conditions with its 95 % interval (Welch's t)."""
-    if row is None or other is None or min(row.n, other.n) < 2:
-        return 0.0, -math.inf, math.inf
-    difference = row.mean - other.mean
-    parts = [one.sd**2 / one.n for one in (row, other)]
-    spread = sum(part**2 / (one.n - 1) for part, one in zip(parts, (row, other), strict=True))
-    half = _quantile(sum(parts) ** 2 / spread if spread else math.inf) * math.sqrt(sum(parts))
-    return difference, difference - half, difference + half
-
-
-def measured(seen: Evidence, hypothesis: Words) -> Row | None:
-    """The pictures of a hypothesis, those of a replication included."""
-    row, more = seen.rows.get(name(hypothesis)), seen.rows.get(again(hypothesis))
-    if row is None or more is None:
-        return row or more
-    n = row.n + more.n
-    mean = (row.n * row.mean + more.n * more.mean) / n
-    squares = sum((one.n - 1) * one.sd**2 + one.n * (one.mean - mean) ** 2 for one in (row, more))
-    return Row(n, mean, math.sqrt(squares / (n - 1)), min(row.low, more.low), max(row.high, more.high), more.turn)
 
 
 # -- hypotheses -------------------------------------------------------------------------------------------------------
@@ -185,7 +135,7 @@ def accepted(seen: Evidence) -> list[Words]:
     both = [pair for pair in conjunctions(seen) if share(seen, measured(seen, pair)) >= SHARE]
     both = [pair for at, pair in enumerate(both) if not any(pair & stronger for stronger in both[:at])]
     alone = [frozenset((word,)) for word in singles(seen) if not any(word in pair for pair in both)]
-    shares = {one: share(seen, measured(seen, one)) for one in [*both, *alone]}
+    shares = {one: share(seen, measured(seen, one)) for one in [*both, *alone] if not everywhere(seen)}
     least = max(SHARE, SHARE_OF_BEST * max(shares.values(), default=0.0))
     return sorted((one for one in shares if shares[one] >= least), key=shares.__getitem__, reverse=True)[:3]
 
@@ -211,15 +161,16 @@ def concluded(seen: Evidence) -> list[Words]:
         if start is None or not all(edited.values()):
             remaining.append(hypothesis)
             continue
-        needed = [word for word in hypothesis if _matters(seen, hypothesis, start, edited[word])]
+        needed = [word for word in hypothesis if matters(seen, hypothesis, word)]
         if needed and frozenset(needed) not in remaining:
             remaining.append(frozenset(needed))
     return remaining if any(one <= words for one in remaining for _, words in seen.exemplars) else []
 
 
-def _matters(seen: Evidence, hypothesis: Words, start: Row, edited: Row | None) -> bool:
-    """Whether an edit takes away most of what there was, and more than an edit of something else does."""
-    if edited is None:
+def matters(seen: Evidence, hypothesis: Words, word: str) -> bool:
+    """Whether editing a word away takes away most of what there was, and more than an edit of something else does."""
+    start, edited = seen.rows.get(drawn(hypothesis)), seen.rows.get(changed(hypothesis, word))
+    if start is None or edited is None:
         return False
     above = start.mean - scale(seen)[0]
     lost, surely, _ = contrast(start, edited)
@@ -228,6 +179,11 @@ def _matters(seen: Evidence, hypothesis: Words, start: Row, edited: Row | None) 
     other = seen.rows.get(changed(hypothesis, spare_family(seen, hypothesis)))
     more = other is None or other.mean - edited.mean >= LOST / 2 * above
     return share(seen, start) >= SHARE and surely > 0 and lost >= LOST * above and more
+
+
+def tested(seen: Evidence, hypothesis: Words) -> Words:
+    """The accepted hypothesis whose pictures were edited to test this one: itself, or one that holds it."""
+    return next((one for one in accepted(seen) if hypothesis <= one and drawn(one) in seen.rows), hypothesis)
 
 
 def spare_family(seen: Evidence, hypothesis: Words) -> str:
@@ -297,17 +253,22 @@ def confidence(seen: Evidence, hypothesis: Words) -> float:
     """
     answer = concluded(seen)
     explained = sum(any(one <= words for one in answer) for _, words in seen.exemplars) / len(seen.exemplars)
-    silent = _should_be_silent(seen, answer)
-    edge = (min(row.low for row in silent) + min(row.mean for _, row in _held(seen))) / 2
-    quiet = sum(row.high < edge for row in silent) / len(silent)
     strength = min(1.0, 2 * max(share(seen, row) for one, row in _held(seen) if hypothesis <= one))
-    return 0.97 * (0.4 + 0.6 * explained) * quiet**2 * (0.5 + 0.5 * strength)
+    active, silent = unexpected(seen)
+    return max(0.05, 0.97 * (0.4 + 0.6 * explained) * (1 - active / silent) ** 2 * (0.5 + 0.5 * strength))
+
+
+def unexpected(seen: Evidence) -> tuple[int, int]:
+    """Of the conditions that the answer says should be silent, those with an active picture, and all of them."""
+    silent = _should_be_silent(seen, concluded(seen))
+    edge = (scale(seen)[0] + min(row.mean for _, row in _held(seen))) / 2
+    return sum(row.high >= edge for row in silent), max(1, len(silent))
 
 
 def doubt(seen: Evidence) -> float:
     """How sure it is that nothing explains the unit: what the best of all that was measured leaves unexplained."""
     words = [frozenset((word,)) for word in probed(seen)]
-    shares = [share(seen, measured(seen, one)) for one in (*words, *pairs(seen))]
+    shares = [share(seen, row) for one in (*words, *pairs(seen)) if (row := measured(seen, one))]
     return min(0.97, max(0.05, 1 - max(shares, default=0.5)))
 
 
@@ -334,10 +295,9 @@ def _steps(seen: Evidence) -> list[Plan]:
         steps += [Plan("screen", _alone(leads(seen))), Plan("probes", _alone(candidates(seen)))]
         steps += [Plan("pairs", tuple(pairs(seen)))] if pairs(seen) else []
         found = accepted(seen)
-        joined = tuple(one for one in found if len(one) > 1 and not twins(seen, one) and not of_scene(seen, one))
-        steps += [Plan("binding", joined)] if joined else []
-        steps += [Plan("replicates", tuple(_doubtful(seen)))] if _doubtful(seen) else []
-        steps += [Plan("edits", tuple(accepted(seen)))] if found else []
+        joined = [one for one in found if len(one) > 1 and not twins(seen, one) and not of_scene(seen, one)]
+        wanted: dict[Kind, list[Words]] = {"binding": joined, "replicates": _doubtful(seen), "edits": found}
+        steps += [Plan(kind, tuple(some)) for kind, some in wanted.items() if some]
     return [*steps, Plan("conclusion", tuple(concluded(seen)))]
 
 
@@ -345,17 +305,21 @@ def _alone(words: list[str]) -> tuple[Words, ...]:
     return tuple(frozenset((word,)) for word in words)
 
 
-def _done(seen: Evidence, plan: Plan) -> bool:
-    if plan.kind == "exemplars":
-        return bool(seen.exemplars)
-    if plan.kind == "screen":
-        return bool(seen.screen)
-    if plan.kind == "probes":
-        return CONTROL in seen.rows
-    if plan.kind == "replicates":
-        return seen.tried[plan.kind] > 0
-    named = {"binding": apart, "edits": drawn}.get(plan.kind, name)
-    return all(named(hypothesis) in seen.rows for hypothesis in plan.hypotheses)
+def _rest(seen: Evidence, plan: Plan) -> Plan | None:
+    """What of a plan is not done yet and can be afforded; None where nothing is."""
+    if plan.kind in ("exemplars", "screen", "probes"):
+        done = {"exemplars": bool(seen.exemplars), "screen": bool(seen.screen), "probes": CONTROL in seen.rows}
+        return None if done[plan.kind] else plan
+    if plan.kind == "replicates" and seen.tried[plan.kind]:
+        return None
+    called = {"binding": apart, "replicates": again, "edits": drawn}.get(plan.kind, name)
+    left, rest = MOST - seen.pictures, list[Words]()
+    for one in plan.hypotheses:
+        alone = TWINS if twins(seen, one) else ALONE
+        cost = {"edits": EDITED * (len(one) + 1), "replicates": AGAIN}.get(plan.kind, alone)
+        if called(one) not in seen.rows and cost <= left:
+            rest, left = [*rest, one], left - cost
+    return Plan(plan.kind, tuple(rest)) if rest else None
 
 
 def _doubtful(seen: Evidence) -> list[Words]:
@@ -375,12 +339,3 @@ def _lift(described: list[Words], seen: Evidence) -> dict[str, float]:
         spread = math.sqrt(max(expected * (1 - min(expected / max(len(described), 1), 0.9)), 0.5))
         found |= {word: (count - expected) / spread for word, count in counts.items()}
     return found
-
-
-def _quantile(freedom: float) -> float:
-    """The 0.975 quantile of Student's t, within 2 % from 3 degrees of freedom on (Abramowitz and Stegun 26.7.5)."""
-    z = 1.959964
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 
 from maia_kernel.driver.cells import fence
-from maia_kernel.driver.offline import experiments, phrases, reasoning
+from maia_kernel.driver.offline import experiments, measures, phrases, reasoning
 from maia_kernel.driver.offline.evidence import Evidence, Row, Words
-from maia_kernel.driver.offline.reasoning import CONTROL, Plan
+from maia_kernel.driver.offline.measures import CONTROL
+from maia_kernel.driver.offline.reasoning import Plan
+
+# Below this confidence an answer is called a guess.
+GUESS = 0.5
 
 _WHY = {
     "exemplars": (
@@ -66,7 +70,7 @@ def _observed(seen: Evidence) -> str:
     """The last thing that was learnt, in a sentence or two."""
     if reasoning.probed(seen):
         found = [
-            f"{_label(seen, one)} ({_effect(seen, reasoning.measured(seen, one))})" for one in reasoning.accepted(seen)
+            f"{_label(seen, one)} ({_effect(seen, measures.measured(seen, one))})" for one in reasoning.accepted(seen)
         ]
         if not found:
             return "No single word brings the activation near to that of the exemplars."
@@ -76,7 +80,7 @@ def _observed(seen: Evidence) -> str:
         )
         return f"What holds so far: {'; '.join(found)}. {unexplained}"
     if seen.screen:
-        low, high = reasoning.scale(seen)
+        low, high = measures.scale(seen)
         active = sum(value >= low + reasoning.SHARE * (high - low) for value, _ in seen.screen)
         new = phrases.enumerated(reasoning.further(seen)) or "no word of mine"
         because = f"; what goes with it is {new}" if active else ""
@@ -114,7 +118,7 @@ def _hypotheses(seen: Evidence) -> str:
 
 
 def _standing(seen: Evidence, hypothesis: Words) -> str:
-    row = reasoning.measured(seen, hypothesis)
+    row = measures.measured(seen, hypothesis)
     label = _label(seen, hypothesis)
     if row is None:
         together = sum(hypothesis <= words for _, words in seen.exemplars)
@@ -124,6 +128,8 @@ def _standing(seen: Evidence, hypothesis: Words) -> str:
         verdict = "holds"
     elif any(one < hypothesis for one in held):
         verdict = "more than is needed"
+    elif any(one & hypothesis and not hypothesis < one for one in held):
+        verdict = "overlaps with what holds"
     else:
         verdict = "only as a part" if any(hypothesis < one for one in held) else "does not suffice"
     return f"{label}: {verdict}; {_effect(seen, row)}"
@@ -133,9 +139,11 @@ def _effect(seen: Evidence, row: Row | None) -> str:
     """A condition against the control, with its interval and its share of the exemplars' activation."""
     if row is None:
         return "not measured"
-    difference, low, high = reasoning.contrast(row, seen.rows.get(CONTROL))
-    share = f"{reasoning.share(seen, row):.0%} of the way to the exemplars"
-    return f"{difference:+.2f} [{low:.2f}, {high:.2f}] over '{CONTROL}', {share}"
+    difference, low, high = measures.contrast(row, seen.rows.get(CONTROL))
+    text = f"{difference:+.3g} [{low:.3g}, {high:.3g}] over '{CONTROL}'"
+    if measures.everywhere(seen):
+        return text
+    return f"{text}, {measures.share(seen, row):.0%} of the way to the exemplars"
 
 
 def _conclusion(seen: Evidence, found: list[Words]) -> str:
@@ -149,6 +157,11 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
             f"[DESCRIPTION]: Not investigated: the offline experimenter needs a closed vocabulary. {rules}\n\n"
             "[LABEL 1]: no explanation found"
         )
+    if CONTROL not in seen.rows:
+        return (
+            "### Conclusion\n\nNone of my experiments gave numbers that I can read.\n\n"
+            f"[DESCRIPTION]: Nothing was tested. {rules}\n\n[LABEL 1]: no explanation found"
+        )
     if not found:
         nothing = "No word or pair of words in my vocabulary explains this unit."
         tried = ("screen", "probes", "pairs", "replicates", "edits")
@@ -161,7 +174,9 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
         )
     texts = [_label(seen, one) for one in found]
     held = len([words for _, words in seen.exemplars if any(one <= words for one in found)])
-    sentences = [f"The unit responds to {' OR '.join(texts)}."]
+    sure = [reasoning.confidence(seen, one) for one in found]
+    guess = _guess(seen) if min(sure) < GUESS else "The unit responds to"
+    sentences = [f"{guess} {' OR '.join(texts)}."]
     sentences += [_support(seen, one) for one in found]
     sentences.append(
         f"{held} of {len(seen.exemplars)} exemplars hold {'it' if len(found) == 1 else 'at least one of them'}."
@@ -169,12 +184,13 @@ def _conclusion(seen: Evidence, found: list[Words]) -> str:
     if held < len(seen.exemplars) / 2:
         sentences.append("Most exemplars are not explained by it: this is a part of the answer at best.")
     labels = [
-        f"[LABEL {number}]: {text}{_basis(seen, _evidence_for(seen, one), reasoning.confidence(seen, one))}"
-        for number, (text, one) in enumerate(zip(texts, found, strict=True), start=1)
+        f"[LABEL {number}]: {text}{_basis(seen, _evidence_for(seen, one), confidence)}"
+        for number, (text, one, confidence) in enumerate(zip(texts, found, sure, strict=True), start=1)
     ]
     return "\n\n".join(
         [
-            f"### Conclusion\n\n{_unread(seen)}This is what the measurements support.",
+            f"### Conclusion\n\n{_unread(seen)}This is what the measurements "
+            f"{'suggest' if min(sure) < GUESS else 'support'}.",
             f"[DESCRIPTION]: {' '.join(filter(None, [*sentences, _ruled_out(seen, found), rules]))}",
             *labels,
         ]
@@ -188,20 +204,32 @@ def _unread(seen: Evidence) -> str:
     return "I cannot read questions: whatever was asked, I only say which words raise the unit's activation.\n\n"
 
 
+def _guess(seen: Evidence) -> str:
+    """How an answer begins that is not sure, with the reason where there is a plain one."""
+    active, silent = reasoning.unexpected(seen)
+    because = f", for {active} of {silent} conditions without it hold an active picture, too" if active else ""
+    return f"A guess, not a finding{because}: the unit may respond to"
+
+
 def _support(seen: Evidence, hypothesis: Words) -> str:
-    row = reasoning.measured(seen, hypothesis)
+    row = measures.measured(seen, hypothesis)
     text = f"{_label(seen, hypothesis).capitalize()}: {_effect(seen, row)}"
     if (bound := reasoning.bound(seen, hypothesis)) is not None:
         text += "; one object must have both" if bound else "; they may stand on two objects"
-    start = seen.rows.get(reasoning.drawn(hypothesis))
+    if len(hypothesis) > 1:
+        alone = [(word, seen.rows.get(word)) for word in sorted(hypothesis)]
+        text += "".join(f"; {word} alone {measures.share(seen, row):.0%}" for word, row in alone if row)
+    edited = reasoning.tested(seen, hypothesis)
+    start = seen.rows.get(measures.drawn(edited))
     for word in sorted(hypothesis):
-        after = seen.rows.get(reasoning.changed(hypothesis, word))
+        after = seen.rows.get(measures.changed(edited, word))
         if start and after:
-            difference, low, high = reasoning.contrast(after, start)
-            text += f"; with {word} edited away {difference:+.2f} [{low:.2f}, {high:.2f}]"
-    spare = reasoning.spare_family(seen, hypothesis)
-    if start and (other := seen.rows.get(reasoning.changed(hypothesis, spare))):
-        text += f"; with another {spare} {other.mean - start.mean:+.2f}"
+            difference, low, high = measures.contrast(after, start)
+            interval = f" [{low:.3g}, {high:.3g}]" if after.n > 1 else " (one picture)"
+            text += f"; with {word} edited away {difference:+.3g}{interval}"
+    spare = reasoning.spare_family(seen, edited)
+    if start and (other := seen.rows.get(measures.changed(edited, spare))):
+        text += f"; with another {spare} {other.mean - start.mean:+.3g}"
     return text + "."
 
 
@@ -211,6 +239,9 @@ def _label(seen: Evidence, hypothesis: Words) -> str:
 
 def _ruled_out(seen: Evidence, found: list[Words]) -> str:
     """The words and pairs that were measured and are not part of the answer."""
+    if measures.everywhere(seen):
+        low, high = measures.scale(seen)
+        return f"The control ({low:.3g}) is nearly as active as the exemplars ({high:.3g}): nothing can be ruled out."
     used = {word for one in found for word in one}
     measured = [
         frozenset((word,))
@@ -219,16 +250,18 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
         if word in seen.rows and word not in used
     ]
     # A pair that holds a word of the answer is not ruled out, it is more than is needed.
-    measured += [pair for pair in reasoning.pairs(seen) if reasoning.name(pair) in seen.rows and not pair & used]
+    measured += [pair for pair in reasoning.pairs(seen) if measures.name(pair) in seen.rows and not pair & used]
     held = reasoning.accepted(seen)
     refuted = [one for one in held if one not in found]
     rest = [one for one in measured if one not in refuted]
-    weaker = [one for one in rest if reasoning.share(seen, reasoning.measured(seen, one)) >= reasoning.SHARE]
+    weaker = [one for one in rest if measures.share(seen, measures.measured(seen, one)) >= reasoning.SHARE]
     without = [one for one in rest if one not in weaker]
     sentences = []
-    if refuted:
-        part = f"less than {reasoning.LOST:.0%} of the activation above the control"
-        sentences.append(f"Not confirmed by the edits, which took away {part}: {_shares(seen, refuted)}.")
+    for one in refuted:
+        idle = [word for word in sorted(one) if not reasoning.matters(seen, one, word)]
+        sentences.append(
+            f"The edits did not confirm {_label(seen, one)}: without {phrases.enumerated(idle)} the activation stays."
+        )
     if without:
         sentences.append(f"Ruled out, as too weak: {_shares(seen, without)}.")
     if weaker:
@@ -237,16 +270,17 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
 
 
 def _shares(seen: Evidence, hypotheses: list[Words]) -> str:
-    shares = [f"{reasoning.share(seen, reasoning.measured(seen, one)):.0%}" for one in hypotheses]
+    shares = [f"{measures.share(seen, measures.measured(seen, one)):.0%}" for one in hypotheses]
     named = [f"{_label(seen, one)} ({share})" for one, share in zip(hypotheses, shares, strict=True)]
     return phrases.enumerated(named)
 
 
 def _evidence_for(seen: Evidence, hypothesis: Words) -> tuple[str, ...]:
-    row = reasoning.measured(seen, hypothesis)
+    row = measures.measured(seen, hypothesis)
     kinds = [kind for kind in experiments.MEASURED if row and seen.turns.get(kind) == row.turn]
-    edited = [one for one in reasoning.accepted(seen) if hypothesis <= one and reasoning.drawn(one) in seen.rows]
-    kinds += ["binding"] if reasoning.apart(hypothesis) in seen.rows else []
+    edited = [one for one in reasoning.accepted(seen) if hypothesis <= one and measures.drawn(one) in seen.rows]
+    kinds += ["binding"] if measures.apart(hypothesis) in seen.rows else []
+    kinds += ["probes"] if len(hypothesis) > 1 else []
     return (*kinds, "edits") if edited else tuple(kinds)
 
 
