@@ -6,10 +6,13 @@ How a label is read:
 - within a part, all words of the vocabulary are one conjunction: "red circles", "circles that are red" and "red objects
   together with circles" are the same; synonyms and plurals count (:func:`maia_kernel.scenes.lexicon.words_of`);
 - "red or blue circles" is read as red circles or blue circles, "circles on grass or sand" as circles on either;
-- what stands in brackets, after the first sentence, or behind "especially", "regardless of", "not", "rather than" is a
-  remark, and claims nothing;
-- a claim that counts ("three circles"), places ("left of") or excludes ("without stripes", "but not") says what a
-  conjunction of words cannot say: it is marked as ``beyond`` the grammar;
+- so is a list with an "or": "red, blue or green objects" claims three things;
+- of a text cut at sentences, colons and dashes only the first piece that names something counts ("Concept: red circles");
+- what stands in brackets beside words outside them, or behind "especially", "regardless of", "rather than" is a remark,
+  and claims nothing; brackets that an AND or OR joins to the rest, or that hold all there is, are part of the claim;
+- a claim that counts ("three circles"), compares, places ("left of") or excludes ("without stripes", "anything but")
+  says what a conjunction of words cannot say: it is marked as ``beyond`` the grammar, even where it names no word that
+  must be there ("three objects");
 - an answer that names nothing of the vocabulary ("no explanation found", "unknown") abstains.
 """
 
@@ -21,20 +24,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from maia_kernel.driver.cells import Label
-from maia_kernel.scenes.lexicon import GENERIC, MODIFIERS, NEGATIONS, Word, number_of, words_of
+from maia_kernel.scenes.lexicon import ATTRIBUTE_NOUNS, GENERIC, MODIFIERS, NEGATIONS, Word, number_of, words_of
 
 Concept = frozenset[str]
 
 _ADJECTIVES = ("size", "colour", "texture")
 _GROUNDS = ("background", "light")
-# Places that say where, not merely that two things are in one picture ("beside", "near" and "behind" do not).
-_PLACING = frozenset({"above", "below", "left", "right", "top", "bottom", "between", "leftmost", "rightmost"})
-_COUNTING = frozenset({"same", "identical", "twice", "more", "least", "fewer", "exactly"})
+# Places that say where, not merely that two things are in one picture ("beside", "near" and "behind" do not). "Top" is
+# as often said of activations.
+_PLACING = frozenset({"above", "below", "left", "right", "bottom", "between", "leftmost", "rightmost"})
+_COUNTING = frozenset({"same", "identical", "twice", "than", "fewer", "exactly"})
 
 _ABSTENTION = re.compile(
-    r"^\W*(?:none\b|nothing\b|unknown|unexplained|unclear|inconclusive|undetermined|uninterpretable|n/a\b|abstain"
+    r"^\W*(?:none\b|nothing\b|not enough\b|unknown|unexplained|unclear|inconclusive|undetermined|uninterpretable|n/a\b|abstain"
     r"|not (?:clear|known|explained|interpretable|determined)|cannot (?:say|tell|explain)|i (?:do not|don't) know"
-    r"|no\b(?:\W+\w+){0,4}?\W+(?:explanation|explains?|concept|hypothesis|pattern|answer|label|conclusion)\b)",
+    r"|(?:\w+\W+){0,3}?(?:could not|couldn't|unable to)\b"
+    r"|no\b(?:\W+\w+){0,4}?\W+(?:explanation|explains?|concept|hypothesis|pattern|answer|label|conclusion|evidence"
+    r"|feature|preference|selectivity)\b)",
     re.IGNORECASE,
 )
 _REMARK = re.compile(
@@ -43,9 +49,17 @@ _REMARK = re.compile(
     r"|(?:of|in|on|with|at) (?:any|all|every))\b.*|,\s*(?:not|never)\s+(?=\w+\W*$).*",
     re.IGNORECASE | re.DOTALL,
 )
-_BRACKETS = re.compile(r"\([^()]*\)|\[[^][]*\]")
-_SENTENCE = re.compile(r"(?<=[a-z])[.:](?:\s|$)|\s[–—-]{1,3}\s")
-_OR = re.compile(r"\s*[/;|]\s*|\band/or\b|\bor\b", re.IGNORECASE)
+_BRACKETS = re.compile(r"\(([^()]*)\)|\[([^][]*)\]")
+_LOGIC = re.compile(r"\b(?:AND|OR)\b")
+_JOINED = re.compile(r"\b(?:and|or)\s*$", re.IGNORECASE), re.compile(r"\s*(?:and|or)\b", re.IGNORECASE)
+_PIECES = re.compile(r"(?<=[a-z])\.(?:\s|$)|:(?:\s|$)|\s[–—-]{1,3}\s")
+_ONLY = re.compile(r"\b(?:nothing|none) (?:but|except|other than)\b", re.IGNORECASE)
+_EXCLUDED = re.compile(
+    r"\b(?:(?:anything|everything) but|other than|apart from|(?:absence|lack|free|devoid) of|lack(?:s|ing)|non)\b",
+    re.IGNORECASE,
+)
+# "Two or more" and "whether or not" are no alternatives.
+_OR = re.compile(r"\s*[/;|]\s*|\band/or\b|\bor\b(?!\s+(?:more|fewer|less|not)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -114,14 +128,38 @@ def read(labels: Iterable[Label]) -> Answer:
 
 def conjunctions(text: str) -> list[tuple[Concept, bool]]:
     """The conjunctions of one label, each with whether it says more than its words."""
-    said = text
-    while (shorter := _BRACKETS.sub(" ", said)) != said:
-        said = shorter
-    said = _SENTENCE.split(said.strip(" .*_`\"'"), maxsplit=1)[0]
+    said = _ONLY.sub(" ", _unwrapped(text)).strip(" .*_`\"'")
     if _ABSTENTION.match(said):
         return []
-    parts = [_Part.of(part) for part in _OR.split(said)]
-    return [(part.words, part.beyond) for part in _shared(parts) if part.words]
+    said = next((piece for piece in _PIECES.split(said) if _families(piece)), said)
+    alternatives = [_REMARK.sub("", part) for part in _OR.split(_EXCLUDED.sub(" without ", said))]
+    if len(alternatives) > 1:
+        alternatives = [item for part in alternatives for item in _items(part)]
+    parts = [_Part.of(part) for part in alternatives]
+    return [(part.words, part.beyond) for part in _shared(parts) if part.words or part.beyond]
+
+
+def _unwrapped(text: str) -> str:
+    """A text without its brackets, and without those of their contents that are remarks."""
+    while found := _BRACKETS.search(text):
+        before, inside, after = text[: found.start()], found[1] or found[2] or "", text[found.end() :]
+        joined = _JOINED[0].search(before) or _JOINED[1].match(after) or _LOGIC.search(inside)
+        claimed = _families(inside) and (joined or not _families(f"{before} {after}"))
+        text = f"{before} {inside if claimed else ''} {after}"
+    return text
+
+
+def _items(part: str) -> list[str]:
+    """What stands between the commas of a list, as in "red, blue" or "red circles, blue squares"; else the part."""
+    items = [item for item in part.split(",") if item.strip()]
+    alike = len({frozenset(_families(item)) for item in items}) == 1
+    excludes = any(word.text in NEGATIONS for word in words_of(part))
+    return items if alike and not excludes else [part]
+
+
+def _families(text: str) -> set[str]:
+    """The attributes that a text names."""
+    return {word.family for word in words_of(text) if word.family}
 
 
 @dataclass(frozen=True)
@@ -134,7 +172,7 @@ class _Part:
 
     @classmethod
     def of(cls, text: str) -> _Part:
-        words = words_of(_REMARK.sub("", text))
+        words = words_of(text)
         named: dict[str, str] = {}
         for word, following in pairwise([*words, Word("")]):
             if word.text in NEGATIONS:
@@ -143,7 +181,8 @@ class _Part:
             if word.family and not shade:
                 named[word.value] = word.family
         noun = any(word.family == "shape" or word.text in GENERIC for word in words)
-        return cls(tuple(named.items()), noun, any(_says_more(word) for word in words))
+        about = any(word.family or word.text in GENERIC | ATTRIBUTE_NOUNS for word in words)
+        return cls(tuple(named.items()), noun, about and any(_says_more(word) for word in words))
 
     @property
     def words(self) -> Concept:

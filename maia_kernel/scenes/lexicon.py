@@ -11,9 +11,9 @@ from maia_kernel.scenes.scene import VOCABULARY
 # Further words for each value; plurals are made by rule. Canonical words come from VOCABULARY.
 _SYNONYMS: dict[str, dict[str, str]] = {
     "shape": {
-        "circle": "disc disk ball dot sphere",
+        "circle": "disc disk ball dot sphere circular",
         "square": "box cube quadrilateral",
-        "triangle": "pyramid",
+        "triangle": "pyramid triangular",
         "star": "pentagram",
         "ring": "donut doughnut annulus hoop torus",
         "cross": "crucifix",
