@@ -124,6 +124,7 @@ def test_a_unit_is_explained_by_a_confident_claim():
     found = scoring.control([yes] * 30 + [said()] * 10, [unsure] * 30 + [yes] * 8 + [None] * 2)
     assert found["trained"]["explained"] == 0.75
     assert found["untrained"]["explained"] == 0.2
+    assert (found["trained"]["claimed"], found["untrained"]["claimed"]) == (0.75, 0.95)
     assert found["difference"] == pytest.approx(0.55)
     assert found["interval"][0] > 0
     assert scoring.explained(said("red"))

@@ -177,15 +177,18 @@ def explained(answer: Answer | None) -> bool:
 
 
 def control(trained: Sequence[Answer | None], untrained: Sequence[Answer | None]) -> dict[str, Any]:
-    """The share of units explained in a trained network and in its untrained twin, and their difference."""
-    first, second = _share(map(explained, trained)), _share(map(explained, untrained))
-    sizes = len(trained), len(untrained)
-    return {
-        "trained": {"n": sizes[0], "explained": first, "interval": list(wilson(first, sizes[0]))},
-        "untrained": {"n": sizes[1], "explained": second, "interval": list(wilson(second, sizes[1]))},
-        "difference": first - second,
-        "interval": list(newcombe(first, sizes[0], second, sizes[1])),
-    }
+    """The share of units explained in a trained network and in its untrained twin, and their difference.
+
+    ``claimed`` is the share with any claim, however unsure; intervals and difference are those of ``explained``.
+    """
+    found: dict[str, Any] = {}
+    for name, answers in (("trained", trained), ("untrained", untrained)):
+        share, claimed = _share(map(explained, answers)), _share(bool(one and one.claims) for one in answers)
+        interval = list(wilson(share, len(answers)))
+        found[name] = {"n": len(answers), "explained": share, "interval": interval, "claimed": claimed}
+    first, second = found["trained"]["explained"], found["untrained"]["explained"]
+    between = list(newcombe(first, len(trained), second, len(untrained)))
+    return found | {"difference": first - second, "interval": between}
 
 
 def _jaccard(one: Concept, other: Concept) -> float:

@@ -49,6 +49,7 @@ def tables(results: Facts) -> Group:
         _control(results["control"]),
         _note(
             f"{who} Explained: a claim with confidence {CONFIDENT:g} or more; the difference has Newcombe's interval. "
+            "Any claim: however unsure. "
             "The table shows whether the agent claims less where nothing was learned. It does not show that what it "
             "claims of the trained network is true, which nobody knows."
         ),
@@ -112,15 +113,16 @@ def _kinds(results: Facts) -> Table:
 def _control(control: Facts) -> Table:
     table = _table()
     table.add_column("network", no_wrap=True)
-    for name in ("units", "explained", "difference"):
+    for name in ("units", "explained", "difference", "any claim"):
         table.add_column(name, justify="right", no_wrap=True)
     low, high = control["interval"]
+    difference = f"{100 * control['difference']:+.0f} [{100 * low:+.0f} to {100 * high:+.0f}]"
     for name, model in (("trained", "scenes"), ("untrained", "scenes-random")):
         one = control[name]
         between = f"{_percent(one['interval'][0])}–{_percent(one['interval'][1])}"
-        difference = f"{100 * control['difference']:+.0f} [{100 * low:+.0f} to {100 * high:+.0f}]"
+        shown = difference if name == "trained" else ""
         explained = f"{_percent(one['explained'])} [{between}]"
-        table.add_row(f"{name} ({model})", str(one["n"]), explained, difference if name == "trained" else "")
+        table.add_row(f"{name} ({model})", str(one["n"]), explained, shown, _percent(one["claimed"]))
     return table
 
 
