@@ -41,11 +41,13 @@ _BUILTINS = _set(
 _LEADING_AWAY = _set(
     "info sys os builtins importlib inspect gc subprocess shutil pathlib glob pickle marshal ctypes ctypeslib types "
     "linecache tokenize runpy pkgutil socket traceback codecs tempfile zipimport f2py cpp_extension hub package "
-    "serialization load_library modules f_globals f_locals f_back f_code tb_frame gi_frame cr_frame ag_frame open_code "
-    "FileIO fromfile loadtxt genfromtxt memmap imread read_csv read_text read_bytes read_pickle read_table eval query "
-    "getoutput run_cell run_line_magic run_cell_magic get_referents get_referrers get_objects getmembers getsource "
-    "getattr_static FileLink FileLinks get_field"
+    "serialization f_globals f_locals f_back f_code tb_frame gi_frame cr_frame ag_frame open_code FileIO fromfile "
+    "loadtxt genfromtxt memmap imread eval getoutput run_cell run_line_magic run_cell_magic get_referents "
+    "get_referrers get_objects getmembers getsource getattr_static FileLink FileLinks get_field"
 )
+_READERS = re.compile(r"(?:read|load)_.*")
+# What the agent measures with; to change them is to change what is measured and counted.
+_INSTRUMENTS = _set("tools system")
 _BY_NAME = _set("getattr setattr delattr hasattr attrgetter methodcaller")
 _MAGICS = _set("matplotlib time timeit precision capture config pinfo autoreload")
 _PYTHON_MAGICS = _set("time timeit capture")
@@ -119,6 +121,8 @@ def _of(node: ast.AST) -> Iterator[str]:
         yield from _module(module if node.level == 0 else "." * node.level + module, [a.name for a in node.names])
     elif isinstance(node, ast.Attribute):
         yield from _attribute(node.attr)
+        if not isinstance(node.ctx, ast.Load):
+            yield from _change(node.value)
     elif isinstance(node, ast.MatchClass):
         for name in node.kwd_attrs:
             yield from _attribute(name)
@@ -152,8 +156,14 @@ def _module(name: str, members: list[str] | None = None) -> Iterator[str]:
 def _attribute(name: str) -> Iterator[str]:
     if name.startswith("_") and name not in _HARMLESS_PRIVATE:
         yield f"the private attribute {name}"
-    elif name in _LEADING_AWAY:
+    elif name in _LEADING_AWAY or _READERS.fullmatch(name):
         yield f"the attribute {name}"
+
+
+def _change(owner: ast.AST) -> Iterator[str]:
+    """Whether something is set or deleted on an instrument itself; what is read from one is the agent's own."""
+    if isinstance(owner, ast.Name) and owner.id in _INSTRUMENTS:
+        yield f"a change of {owner.id}"
 
 
 def _call(node: ast.Call) -> Iterator[str]:
@@ -161,6 +171,8 @@ def _call(node: ast.Call) -> Iterator[str]:
     if (magic := _magic(node)) is not None:
         yield from _magic_call(magic, node)
     elif _by_name(node):
+        if isinstance(called, ast.Name) and called.id in ("setattr", "delattr") and node.args:
+            yield from _change(node.args[0])
         given = node.args[1:2] if isinstance(called, ast.Name) and called.id.endswith("attr") else node.args
         for name in given or [ast.Constant(None)]:
             if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
@@ -176,8 +188,10 @@ def _call(node: ast.Call) -> Iterator[str]:
         owner = called.value.id if isinstance(called.value, ast.Name) else getattr(called.value, "attr", "")
         if called.attr == "open" and owner != "Image":
             yield "a file that is opened"
-        if called.attr == "load" and node.args and owner != "json":
+        if called.attr == "load" and (node.args or node.keywords) and owner != "json":
             yield "a file that is loaded"
+        if called.attr == "query" and any("@" in part for part in _strings(node)):
+            yield "a query that reads a variable"
     for keyword in node.keywords:
         if keyword.arg == "filename":
             yield "a file that is named"
@@ -200,7 +214,7 @@ def _magic(node: ast.Call) -> str | None:
 
 
 def _magic_call(method: str, node: ast.Call) -> Iterator[str]:
-    given = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    given = _strings(node)
     if method not in ("run_line_magic", "run_cell_magic") or not given or len(given) < len(node.args):
         yield "a command of the shell" if method in ("system", "getoutput") else f"get_ipython().{method}"
     elif given[0] not in _MAGICS:
@@ -208,6 +222,10 @@ def _magic_call(method: str, node: ast.Call) -> Iterator[str]:
     elif given[0] in _PYTHON_MAGICS:
         for code in given[1:]:
             yield from reasons(code)
+
+
+def _strings(node: ast.Call) -> list[str]:
+    return [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
 
 
 def _text(value: str | bytes) -> str:
