@@ -73,6 +73,7 @@ WORDINGS = {
     "no consistent preference among objects": set(),
     "I could not find what the objects share": set(),
     "not sure": set(),
+    "the unit does not respond to any object": set(),
     "No single concept explains this unit; red is weak": set(),
     "none": set(),
     "unknown": set(),

@@ -7,7 +7,7 @@ How a label is read:
   together with circles" are the same; synonyms and plurals count (:func:`maia_kernel.scenes.lexicon.words_of`);
 - "red or blue circles" is read as red circles or blue circles, "circles on grass or sand" as circles on either;
 - so is a list with an "or": "red, blue or green objects" claims three things;
-- of a text cut at sentences, colons and dashes only the first piece that names something counts ("Concept: red circles");
+- of a text cut at sentences, colons and dashes the first piece that names something counts ("Concept: red circles");
 - what stands in brackets beside words outside them, or behind "especially", "regardless of", "rather than" is a remark,
   and claims nothing; brackets that an AND or OR joins to the rest, or that hold all there is, are part of the claim;
 - a claim that counts ("three circles"), compares, places ("left of") or excludes ("without stripes", "anything but")
@@ -36,9 +36,9 @@ _PLACING = frozenset({"above", "below", "left", "right", "bottom", "between", "l
 _COUNTING = frozenset({"same", "identical", "twice", "than", "fewer", "exactly"})
 
 _ABSTENTION = re.compile(
-    r"^\W*(?:none\b|nothing\b|not enough\b|unknown|unexplained|unclear|inconclusive|undetermined|uninterpretable|n/a\b|abstain"
-    r"|not (?:clear|known|explained|interpretable|determined)|cannot (?:say|tell|explain)|i (?:do not|don't) know"
-    r"|(?:\w+\W+){0,3}?(?:could not|couldn't|unable to)\b"
+    r"^\W*(?:none\b|nothing\b|not enough\b|unknown|unexplained|unclear|inconclusive|undetermined|uninterpretable"
+    r"|n/a\b|abstain|not (?:clear|known|explained|interpretable|determined)|cannot (?:say|tell|explain)|i (?:do not|don't) know"
+    r"|(?:\w+\W+){0,3}?(?:could not|couldn't|unable to|does not respond to any)\b"
     r"|no\b(?:\W+\w+){0,4}?\W+(?:explanation|explains?|concept|hypothesis|pattern|answer|label|conclusion|evidence"
     r"|feature|preference|selectivity)\b)",
     re.IGNORECASE,
