@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from PIL import Image
 
@@ -13,10 +15,11 @@ from maia_kernel.lab.manipulation import (
     compare_prompt,
     drawn_from,
     edited_from,
+    examine,
     report,
     sound,
 )
-from maia_kernel.lab.wording import clauses, lexicon_of, read_instruction
+from maia_kernel.lab.wording import clauses, lexicon_of, read_instruction, read_prompt
 from maia_kernel.scenes.scene import VOCABULARY, draw, pick, random_scene
 from maia_kernel.scenes.world import Captioner, Painter, Retoucher, shown
 
@@ -163,12 +166,107 @@ def test_all_pictures_are_described_in_one_call_and_each_once() -> None:
     before, unknown = drawn_from(plain(1), "a red circle"), plain(2)
     after = edited_from(plain(3), before, "make it blue")
     aimless = drawn_from(plain(4), "something nice")
-    checks = check_pictures({"a": [before, after], "b": [unknown, aimless, before]}, VOCABULARY, describe)
+    checks, _ = check_pictures({"a": [before, after], "b": [unknown, aimless, before]}, VOCABULARY, describe)
     assert calls == [2]
     assert [check and check.ok for check in checks["a"]] == [True, False]
     assert checks["b"] == [None, None, checks["a"][0]]
-    assert check_pictures({"b": [unknown]}, VOCABULARY, describe) == {"b": [None]}
+    assert check_pictures({"b": [unknown]}, VOCABULARY, describe) == ({"b": [None]}, 0)
     assert calls == [2]
+
+
+class Parrot:
+    """Says one text of every picture, and counts the pictures."""
+
+    name = "parrot"
+
+    def __init__(self, text: str, revision: str = "1") -> None:
+        self.text, self.revision, self.asked = text, revision, 0
+
+    def describe(self, images: Sequence[Image.Image]) -> list[str]:
+        self.asked += len(images)
+        return [self.text] * len(images)
+
+    def summarize(self, images: Sequence[Image.Image]) -> str:
+        return self.text
+
+
+@pytest.mark.parametrize("text", ["A crimson round disc on a lawn.", "I cannot describe this.", ""])
+def test_a_description_without_a_word_of_the_vocabulary_blames_nobody(text: str) -> None:
+    before = drawn_from(plain(1), "a red circle")
+    group = {"a": [before, edited_from(plain(3), before, "make it blue")]}
+    says = "manipulation check: 2 descriptions hold no word of the generator's vocabulary; not checked"
+    assert examine(group, VOCABULARY, Parrot(text)) == ({"a": [None, None]}, [says])
+
+
+def test_an_edit_is_not_checked_where_only_the_picture_before_was_not_understood() -> None:
+    before, sound_one = drawn_from(plain(1), "a red circle"), drawn_from(plain(4), "a red circle")
+    group = {"a": [edited_from(plain(3), before, "make it blue"), sound_one]}
+    texts = {1: "I cannot say", 3: ONE, 4: ONE}
+    checks, unread = check_pictures(group, VOCABULARY, lambda images: [texts[i.getpixel((0, 0))[0]] for i in images])  # type: ignore[index]
+    assert checks == {"a": [None, Check((), (), ONE)]}
+    assert report(checks, unread) == [
+        "manipulation check: 1 of 1 pictures show what was asked for",
+        "  1 description holds no word of the generator's vocabulary; not checked",
+    ]
+
+
+def test_a_describer_is_asked_once_for_a_picture_and_again_in_another_revision() -> None:
+    before = drawn_from(plain(1), "a red circle")
+    group = {"a": [before, edited_from(plain(3), before, "make it blue")]}
+    parrot, later = Parrot(ONE), Parrot("a blue star", revision="2")
+    first = examine(group, VOCABULARY, parrot)
+    assert examine(group, VOCABULARY, parrot) == first
+    assert parrot.asked == 2
+    assert examine(group, VOCABULARY, later) != first
+    assert later.asked == 2
+
+
+def test_a_describer_that_fails_is_one_line_of_the_report() -> None:
+    class Broken(Parrot):
+        def describe(self, images: Sequence[Image.Image]) -> list[str]:
+            raise RuntimeError("the service\nis gone")
+
+    group = {"a": [drawn_from(plain(1), "a red circle")]}
+    says = "the manipulation check was not made: RuntimeError: the service is gone"
+    assert examine(group, VOCABULARY, Broken("")) == ({}, [says])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shows"),
+    [
+        ("an object, without red, without star", ("red", "star")),
+        ("a circle, no red circle", ("red circle",)),
+        ("a circle, no red star", ()),  # there is red, but of the circle
+        ("a red circle and a star, no red", ()),
+        ("a circle without red or squares", ()),
+        ("no day, not green", ()),
+    ],
+)
+def test_what_a_prompt_kept_out_and_is_seen_is_said(prompt: str, shows: tuple[str, ...]) -> None:
+    _, lines = examine({"a": [drawn_from(plain(1), prompt)]}, VOCABULARY, Parrot(TWO))
+    assert lines[1:] == ([f"  'a' number 1: shows {', '.join(shows)}, which was kept out"] if shows else [])
+
+
+def test_a_word_that_the_describer_is_unsure_of_is_no_failure_to_keep_it_out() -> None:
+    picture = drawn_from(plain(1), "a circle, without red")
+    checks, _ = examine({"a": [picture]}, VOCABULARY, Parrot(ONE.replace("red", "perhaps red")))
+    assert checks["a"][0] is not None
+    assert checks["a"][0].ok
+
+
+def test_words_that_the_generator_ignores_are_not_asked_for() -> None:
+    assert read_prompt("a red and white ball", WORDS, {"white"}) == read_prompt("a red ball", WORDS)
+    notes = ("does not know the word 'happy'", "backgrounds have no attributes: 'green', 'white' is ignored")
+    picture = drawn_from(plain(1), "a happy circle on a green, white and blue field", notes)
+    checks, _ = examine({"a": [picture]}, VOCABULARY, Parrot("a red circle on grass"))
+    assert checks["a"] == [Check(("blue",), (), "a red circle on grass")]
+
+
+@pytest.mark.parametrize("instruction", ["change nothing", "Don't change the star.", "no changes", "leave it as it is"])
+def test_an_instruction_that_asks_for_nothing_is_not_checked(instruction: str) -> None:
+    before = drawn_from(plain(1), "a red circle")
+    checks, _ = examine({"a": [edited_from(plain(1), before, instruction)]}, VOCABULARY, Parrot(ONE))
+    assert checks == {"a": [None]}
 
 
 def test_an_editor_that_hands_back_its_picture_does_not_change_what_the_original_remembers() -> None:
@@ -228,7 +326,7 @@ def test_flawless_edits_raise_almost_no_false_alarms() -> None:
         for (after, notes), before, text in zip(done, bases, texts, strict=True)
         if not any("nothing changes" in note or "no room" in note or "cannot" in note for note in notes)
     ]
-    checks = check_pictures({"edits": pictures}, VOCABULARY, Captioner().describe)["edits"]
+    checks = check_pictures({"edits": pictures}, VOCABULARY, Captioner().describe)[0]["edits"]
     assert len(checks) > 200
     assert None not in checks
     assert sum(check is not None and not check.ok for check in checks) <= 0.03 * len(checks)
@@ -245,6 +343,18 @@ def test_flawless_prompts_raise_almost_no_false_alarms() -> None:
         prompts.append(f"a {noun} and a heart{scenery}" + (f", {words['light']}" if "light" in words else ""))
     drawn = Painter().generate(prompts, range(200))
     pictures = [drawn_from(picture, prompt) for (picture, _), prompt in zip(drawn, prompts, strict=True)]
-    checks = check_pictures({"prompts": pictures}, VOCABULARY, Captioner().describe)["prompts"]
+    checks = check_pictures({"prompts": pictures}, VOCABULARY, Captioner().describe)[0]["prompts"]
     assert None not in checks
     assert sum(check is not None and not check.ok for check in checks) <= 0.03 * len(checks)
+
+
+def test_flawless_prompts_in_plain_words_or_that_keep_words_out_raise_no_false_alarms() -> None:
+    said = ["circle in a green field", "a plain background with a red circle", "a striped red and white ball"]
+    words = [word for family in VOCABULARY.values() for word in family]
+    without = [f"an object, without {pick(words, 'out', i)}, without {pick(words, 'too', i)}" for i in range(90)]
+    prompts = [*said * 5, *without]
+    drawn = Painter().generate(prompts, range(len(prompts)))
+    pictures = [drawn_from(picture, prompt, notes) for (picture, notes), prompt in zip(drawn, prompts, strict=True)]
+    checks = examine({"prompts": pictures}, VOCABULARY, Captioner())[0]["prompts"]
+    assert None not in checks
+    assert sum(check is not None and not check.ok for check in checks) <= 1

@@ -13,7 +13,7 @@ from maia_kernel.lab.calls import Received, receive
 from maia_kernel.lab.describers import Describer, find_describer
 from maia_kernel.lab.generators import Editor, Generator, find_editor, find_generator
 from maia_kernel.lab.images import as_image, as_images, content_hash, is_image, original_of
-from maia_kernel.lab.manipulation import check_pictures, drawn_from, edited_from, report, sound
+from maia_kernel.lab.manipulation import drawn_from, edited_from, examine, sound
 from maia_kernel.lab.measuring import Measurement, effects_over, table
 from maia_kernel.lab.plots import strip_plot
 from maia_kernel.lab.showing import say, show, show_picture
@@ -133,7 +133,7 @@ class Tools:
         seeds = generators.seeds(self._seed, self._generator, [(prompt,) for prompt in requests], variation)
         drawn = _noted(self._generator.generate(requests, seeds), requests) if requests else []
         self.images_made += len(drawn)
-        return [drawn_from(picture, prompt) for picture, prompt in zip(drawn, requests, strict=True)]
+        return [drawn_from(picture, prompt, notes) for (picture, notes), prompt in zip(drawn, requests, strict=True)]
 
     def edit_images(
         self, images: Sequence[object], instructions: Sequence[str], *, variation: int = 0
@@ -179,7 +179,7 @@ class Tools:
             raise BadCall(f"edit_images: {len(originals)} images but {len(edits)} instructions; call {usage}")
         requests = [(content_hash(image), edit) for image, edit in zip(originals, edits, strict=True)]
         seeds = generators.seeds(self._seed, self._editor, requests, variation)
-        pictures = _noted(self._editor.edit(originals, edits, seeds), edits) if edits else []
+        pictures = [one for one, _ in _noted(self._editor.edit(originals, edits, seeds), edits)] if edits else []
         self.images_made += len(pictures)
         edited = [edited_from(*one) for one in zip(pictures, originals, edits, strict=True)]
         return _interleaved(originals, edited), _interleaved(names, edits)
@@ -276,8 +276,9 @@ class Tools:
         activations in a plot.
 
         Where the generator has a vocabulary, a manipulation check follows: which images, drawn from a prompt or edited,
-        do not show what was asked for, or show what an edit changed unasked, by a blind description (itself wrong for
-        about one image in a hundred); then the table and the effects without these images, hollow in the plot.
+        do not show what was asked for, or show what was kept out or an edit changed unasked, by a blind description
+        (wrong for about one image in a hundred; counts are not checked); then the table and the effects without these
+        images, hollow in the plot.
 
         Parameters
         ----------
@@ -296,8 +297,8 @@ class Tools:
         Measurement
             `.conditions` (dict of lists of activations), `.images` (dict of lists of images), `.effects` (one per
             condition but the control, each with `.condition`, `.control`, `.difference`, `.low`, `.high`, `.d`, `.p`),
-            `.checks` (dict of lists, one per image, each None or with `.ok`, `.missing`, `.leaked`, `.seen`),
-            `.effects_checked` (the effects without the images that failed).
+            `.checks` (dict of lists, one per image, each None or with `.ok`, `.missing`, `.leaked`, `.unwanted`,
+            `.seen`), `.effects_checked` (the effects without the images that failed).
 
         Examples
         --------
@@ -326,11 +327,12 @@ class Tools:
         for name, group in images.items():
             values[name], flat = flat[: len(group)], flat[len(group) :]
         effects = effects_over(values, control)
-        vocabulary = self._generator.vocabulary
-        checks = check_pictures(images, vocabulary, self._describer.describe) if vocabulary else {}
+        say(table(values, effects))
+        checks, lines = examine(images, self._generator.vocabulary, self._describer)
+        for line in lines:
+            say(line)
         kept = sound(values, checks)
         effects_checked = effects if kept == values else effects_over(kept, control)
-        say("\n".join([table(values, effects), *report(checks)]))
         if kept != values:
             say(f"without the pictures that failed:\n{table(kept, effects_checked)}")
         failed = {name: [check is not None and not check.ok for check in group] for name, group in checks.items()}
@@ -383,14 +385,14 @@ def _texts(values: object, call: str, what: str, usage: str) -> list[str]:
     return texts
 
 
-def _noted(drawn: generators.Drawn, requests: Sequence[str]) -> list[Image]:
-    """Print what a backend has to say about its pictures, each thing once, and return the pictures."""
+def _noted(drawn: generators.Drawn, requests: Sequence[str]) -> generators.Drawn:
+    """Print what a backend has to say about its pictures, each thing once, and return what it drew."""
     notes = [
         f"note on '{text}': {note}" for (_, several), text in zip(drawn, requests, strict=True) for note in several
     ]
     for note in dict.fromkeys(notes):
         say(note)
-    return [picture for picture, _ in drawn]
+    return drawn
 
 
 def _interleaved(first: Sequence[T], second: Sequence[T]) -> list[T]:

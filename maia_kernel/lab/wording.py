@@ -6,10 +6,22 @@ It knows the vocabulary's own words, their simple plurals and plain English, and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Clause", "Instruction", "Lexicon", "Wish", "clauses", "lexicon_of", "read_instruction"]
+__all__ = [
+    "Clause",
+    "Instruction",
+    "Lexicon",
+    "Prompt",
+    "Wish",
+    "Words",
+    "clauses",
+    "is_readable",
+    "lexicon_of",
+    "read_instruction",
+    "read_prompt",
+]
 
 Words = dict[str, str]  # from family to word: what is said of one thing
 Lexicon = Mapping[str, tuple[str, str]]  # from a word as written to its family and to the vocabulary's word
@@ -36,7 +48,7 @@ _PLAIN |= _set(
     "replace replaced swap exchange substitute turn change convert transform make paint recolour recolor set switch "
     "render give apply use add put insert include introduce draw have remove delete erase eliminate drop hide take "
     "away out get rid existing current whole keep keeping leave leaving else other others same unchanged exactly "
-    "changing very bright vivid pale deep another more new edit"
+    "changing very bright vivid pale deep another more new edit nothing anything any do don t changes"
 )
 _VERBS = (
     "replace|swap|exchange|substitute|turn|change|convert|transform|make|paint|recolou?r|set|switch|add|put|insert|"
@@ -45,7 +57,7 @@ _VERBS = (
 _NEXT = re.compile(
     rf"\s*(?:;|\.(?:\s|$)|,? and then |,? then |,? (?:and|but)(?= (?:{_VERBS})\b)|,(?= (?:{_VERBS})\b))\s*"
 )
-_KEEP = re.compile(r"^(?:keep|keeping|leave|leaving)\b")
+_KEEP = re.compile(r"^(?:keep|keeping|leave|leaving|do not|don't|do nothing|change nothing|nothing|no changes?)\b")
 _REMOVE = re.compile(
     r"(?:^without|\b(?:remove|delete|erase|eliminate|drop|hide|take (?:away|out)|get rid of)) "
     r"(?P<old>.+?)(?: from .*)?$"
@@ -81,6 +93,22 @@ class Clause:
 
     words: Words
     unsure: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a prompt asks for, and what it keeps out.
+
+    Attributes
+    ----------
+    asked : tuple of Clause
+        In the order of the text.
+    kept_out : tuple of dict
+        From family to word: what is denied of any one thing and not asked for elsewhere.
+    """
+
+    asked: tuple[Clause, ...]
+    kept_out: tuple[Words, ...]
 
 
 @dataclass(frozen=True)
@@ -138,18 +166,42 @@ def lexicon_of(vocabulary: Mapping[str, Sequence[str]]) -> Lexicon:
     return found
 
 
+def is_readable(text: str, lexicon: Lexicon) -> bool:
+    """Whether a text holds any word of the vocabulary."""
+    return any(token in lexicon for token in _tokens(text))
+
+
 def clauses(text: str, lexicon: Lexicon) -> list[Clause]:
     """Cut a text into what it says of each thing.
 
     What stands after "no" or "without" is not said, nor is either side of an "or".
     """
+    return _cut(text, lexicon)[0]
+
+
+def read_prompt(text: str, lexicon: Lexicon, ignored: Collection[str] = ()) -> Prompt:
+    """Read a prompt without the words that its generator ignores."""
+    said, barred = _cut(text, lexicon)
+    left = [{family: word for family, word in one.words.items() if word not in ignored} for one in said]
+    asked = {word for words in left for word in words.values()}
+    return Prompt(
+        tuple(Clause(words) for words in left if words),
+        tuple(words for words in barred if not asked.issuperset(words.values())),
+    )
+
+
+def _cut(text: str, lexicon: Lexicon) -> tuple[list[Clause], list[Words]]:
+    """What a text says of each thing, and what it denies."""
     found: list[Clause] = []
+    barred: list[Words] = []
     words: Words = {}
     unsure: set[str] = set()
-    denied = doubtful = False
+    denied = either = doubtful = False
 
     def close() -> None:
-        if words:
+        if words and denied:
+            barred.append(dict(words))
+        elif words:
             found.append(Clause(dict(words), frozenset(unsure)))
         words.clear()
         unsure.clear()
@@ -157,25 +209,25 @@ def clauses(text: str, lexicon: Lexicon) -> list[Clause]:
     for token in _tokens(text):
         if token in _BREAKS:
             close()
-            denied = False
+            denied = either = False
         elif token in _DENIALS:
             close()
-            denied = True
+            denied, either = True, False
         elif token == "or":
             words.clear()
-            denied = True
+            either = True
         elif token == "perhaps":
             doubtful = True
         elif token in lexicon:
             family, word = lexicon[token]
-            if not denied:
+            if not either:
                 if words.get(family, word) != word:
                     close()
                 words[family] = word
                 unsure.update([family] if doubtful else [])
             doubtful = False
     close()
-    return found
+    return found, barred
 
 
 def read_instruction(text: str, lexicon: Lexicon) -> Instruction:
