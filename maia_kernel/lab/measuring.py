@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,10 @@ from maia_kernel.lab.statistics import Effect, compare
 __all__ = ["Measurement", "effects_over", "table"]
 
 _NAME = 32  # characters of the first column, at least
+_COLUMN = 8  # of a column of figures, at least
+_SMALL = 0.1  # where all activations are nearer to zero, three decimals would show too little of them
+_DIGITS = 4  # significant ones of the largest activation then
+_DECIMALS = range(3, 21)  # after the point
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,8 +35,9 @@ class Measurement:
         Every other condition over the control, with the fields `condition`, `control`, `difference` (of the means),
         `low` and `high` (its 95 % interval), `d` (standardised) and `p`.
     checks : dict of str to list of (Check or None)
-        The manipulation check by condition, one per image, with `ok`, `missing`, `leaked` and `seen`; None for an
-        image that was neither drawn nor edited here. Empty where the generator is an open one.
+        The manipulation check by condition, one per image, with `ok`, `missing`, `leaked`, `unwanted` and `seen`; None
+        for an image that was neither drawn nor edited here, or whose description says nothing in the generator's words.
+        Empty where the generator is an open one, or the describer failed.
     effects_checked : tuple of Effect
         The effects without the images that failed the check.
     """
@@ -62,21 +68,37 @@ def table(conditions: Mapping[str, Sequence[float]], effects: Sequence[Effect]) 
     """Return the lines of the report.
 
     sd is the sample's standard deviation, nan for a single image, as is everything that would need two. A condition
-    without images is said to have none left.
+    without images is said to have none left. Figures have three decimals; more where all of them are small, and wider
+    columns where any is large, never an exponent.
     """
+    places = _places(conditions)
+    rows = {name: _figures(values, places) for name, values in conditions.items()}
     wide = max(_NAME, *(len(name) + 2 for name in conditions))
-    lines = [f"{'condition':<{wide}}{'n':>4}{'mean':>8}{'sd':>8}{'min':>8}{'max':>8}"]
-    for name, values in conditions.items():
-        if not values:
-            lines.append(f"{name:<{wide}}{0:>4}    none left")
-            continue
-        numbers = np.asarray(values, float)
-        spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else float("nan")
-        figures = (numbers.mean(), spread, numbers.min(), numbers.max())
-        lines.append(f"{name:<{wide}}{len(numbers):>4}" + "".join(f"{figure:>8.3f}" for figure in figures))
+    column = max([_COLUMN, *(len(figure) + 1 for row in rows.values() for figure in row)])
+    lines = [f"{'condition':<{wide}}{'n':>4}" + "".join(f"{head:>{column}}" for head in ("mean", "sd", "min", "max"))]
+    for name, row in rows.items():
+        cells = "".join(f"{figure:>{column}}" for figure in row) or "    none left"
+        lines.append(f"{name:<{wide}}{len(conditions[name]):>4}{cells}")
     for effect in effects:
         lines.append(
-            f"effect of '{effect.condition}' over '{effect.control}': difference {effect.difference:.3f} "
-            f"[{effect.low:.3f}, {effect.high:.3f}], d {effect.d:.2f}, p {effect.p:.4f}"
+            f"effect of '{effect.condition}' over '{effect.control}': difference {effect.difference:.{places}f} "
+            f"[{effect.low:.{places}f}, {effect.high:.{places}f}], d {effect.d:.2f}, p {effect.p:.4f}"
         )
     return "\n".join(lines)
+
+
+def _places(conditions: Mapping[str, Sequence[float]]) -> int:
+    """Decimals that keep what differs visible."""
+    largest = max((abs(value) for values in conditions.values() for value in values if math.isfinite(value)), default=0)
+    if not 0 < largest < _SMALL:
+        return _DECIMALS[0]
+    return min(_DIGITS - 1 - math.floor(math.log10(largest)), _DECIMALS[-1])
+
+
+def _figures(values: Sequence[float], places: int) -> list[str]:
+    """Mean, standard deviation, minimum and maximum; nothing of no values."""
+    if not values:
+        return []
+    numbers = np.asarray(values, float)
+    spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else float("nan")
+    return [f"{figure:.{places}f}" for figure in (numbers.mean(), spread, numbers.min(), numbers.max())]
