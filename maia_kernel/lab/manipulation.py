@@ -6,8 +6,8 @@ hundred in the embedded world) a sound picture is said to have failed, or a fail
 
 What is not checked: how many things a prompt asks for, places, what stands beside an "or", words that the generator's
 notes name as ignored, and pictures whose description holds no word of the vocabulary. Still wrong: a word that a
-generator reads in another sense without a note is said to be missing, and an instruction that is put in words of which
-none is in the vocabulary ("swap day and night") asks for any one change.
+generator reads in another sense without a note is said to be missing, and each word of an instruction that is neither
+in the vocabulary nor plain English ("make the star larger") excuses one change, whichever it is.
 """
 
 from __future__ import annotations
