@@ -80,6 +80,15 @@ def test_a_failure_is_noted_and_the_others_go_on(tmp_path, zygote):
     assert ended(made[wanted[3]]).images is None  # the count died with its kernel
 
 
+def test_an_agent_out_of_reach_ends_the_bench(tmp_path, zygote):
+    wanted = jobs(tmp_path, *[Short("speechless")] * 5)
+    with pytest.raises(VLMError, match="no answer"):
+        list(conduct_all(wanted, limits=Limits(), zygote=zygote, workers=1))
+    assert not wanted[4].path.exists()
+    wanted = jobs(tmp_path, *[Short("speechless")] * 2, Short(), *[Short("speechless")] * 2)
+    assert len(list(conduct_all(wanted, limits=Limits(), zygote=zygote, workers=1))) == 5
+
+
 def test_an_error_of_the_program_is_no_failure_of_an_agent(tmp_path, zygote):
     with pytest.raises(ZeroDivisionError):
         list(conduct_all(jobs(tmp_path, Short("broken")), limits=Limits(), zygote=zygote, workers=1))

@@ -13,7 +13,7 @@ from bad_agents import Confirmer, Stopper
 from rich.console import Console
 
 from maia_kernel import cli
-from maia_kernel.bench import synthetic
+from maia_kernel.bench import pool, synthetic
 from maia_kernel.bench.pool import warm_kernels
 from maia_kernel.bench.synthetic import KINDS, RESULTS, Settings
 from maia_kernel.bench.table import tables
@@ -129,6 +129,7 @@ def test_the_tables_fit_and_say_what_they_show(tmp_path):
         "mono",
         "beyond",
         "untrained (scenes-random)",
+        "any claim",
         "the name vars",
         "agent/x.ipynb: no answer",
         "that it names",
@@ -287,7 +288,13 @@ def test_failed_investigations_are_named_and_make_the_exit_code_1(tmp_path, monk
     monkeypatch.setattr(synthetic, "QUICK_CONTROL_UNITS", 1)
     monkeypatch.chdir(tmp_path)
     server = ("--agent", "some-model", "--base-url", chat_server.url, "--max-turns", "2")
-    assert cli.main(["bench", "synthetic", "--quick", *server]) == 1  # a server that answers 404
+    command = ["bench", "synthetic", "--quick", "--jobs", "1", *server]
+    assert cli.main(command) == 1  # a server that answers 404
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "answered 404" in said.err.splitlines()[-1]
+    monkeypatch.setattr(pool, "_HOPELESS", 100)
+    assert cli.main([*command, "--out", "investigations/bench-synthetic-1"]) == 1
     said = capsys.readouterr()
     assert f"6 investigations of up to 2 requests each will be sent to {chat_server.url}" in said.err
     assert "investigations/bench-synthetic-1" in said.out

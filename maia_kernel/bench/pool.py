@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
@@ -28,10 +28,13 @@ from maia_kernel.driver.vlm import VLM
 from maia_kernel.driver.zygote import Zygote, available
 from maia_kernel.errors import KernelError, LimitReached, UsageError, VLMError
 
+T = TypeVar("T")
+
 # What the warm process imports; a name only, for the host has nothing of it.
 PRELOAD = ("maia_kernel.bench.warm",)
 # Run after the answer and not saved: what the agent has drawn and edited.
 _COUNT = "print(tools.images_made)"
+_HOPELESS = 3  # the agent is out of reach when it failed in the first investigations that ended
 _PATIENCE = 10.0  # seconds that investigations are given to end after Ctrl-C
 
 
@@ -116,15 +119,17 @@ def ask(study: Study, agent: VLM, code: str, zygote: Zygote | None) -> str:
     return _printed(cell)
 
 
-def conduct(job: Job, limits: Limits, zygote: Zygote | None, stop: threading.Event) -> NotebookNode:
-    """Make one investigation; what ends it early is noted in its notebook.
+def conduct(
+    job: Job, limits: Limits, zygote: Zygote | None, stop: threading.Event
+) -> tuple[NotebookNode, VLMError | None]:
+    """Make one investigation; what ends it early is noted in its notebook, an error of the agent is returned as well.
 
     An unfinished notebook at its path is begun anew.
     """
     notebook = draft(job.study, job.agent, task="describe", question=None, folder=None)
     notebook.path = job.path
     began = time.thread_time()
-    failure, images = "", None
+    failure, images, unreached = "", None, None
     kernel = Kernel(env=kernel_environment(os.environ), cwd=job.path.parent, zygote=zygote)
     try:
         with kernel:
@@ -137,11 +142,11 @@ def conduct(job: Job, limits: Limits, zygote: Zygote | None, stop: threading.Eve
             finally:
                 images = _images_made(notebook, kernel)
     except (LimitReached, VLMError, KernelError) as error:
-        failure = str(error)
+        failure, unreached = str(error), error if isinstance(error, VLMError) else None
     seconds = None if kernel.cpu_seconds is None else kernel.cpu_seconds + time.thread_time() - began
     notebook.nb.metadata["maia"]["bench"] = {"images": images, "seconds": seconds, "failure": failure}
     notebook.save()
-    return notebook.nb
+    return notebook.nb, unreached
 
 
 def conduct_all(
@@ -151,9 +156,14 @@ def conduct_all(
 
     When the caller stops listening, as after Ctrl-C, the investigations that run are broken off at their next cell.
     Their notebooks are valid and unfinished.
+
+    Raises
+    ------
+    VLMError
+        The first ``_HOPELESS`` investigations that ended all failed with one: an endpoint is dead, or refuses the key.
     """
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[Job, NotebookNode] | BaseException] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Job, NotebookNode, VLMError | None] | BaseException] = queue.SimpleQueue()
     stop = threading.Event()
     for job in jobs:
         waiting.put(job)
@@ -163,7 +173,7 @@ def conduct_all(
             while not stop.is_set():
                 job = waiting.get_nowait()
                 try:
-                    done.put((job, _again(partial(conduct, job, limits, zygote, stop))))
+                    done.put((job, *_again(partial(conduct, job, limits, zygote, stop))))
                 except _Stopped:
                     raise
                 except BaseException as error:  # neither the agent's nor the kernel's failure: the caller's to see
@@ -173,12 +183,17 @@ def conduct_all(
     threads = [threading.Thread(target=work, daemon=True, name=f"bench {n}") for n in range(min(workers, len(jobs)))]
     for thread in threads:
         thread.start()
+    hopeless = True
     try:
-        for _ in jobs:
+        for number in range(1, len(jobs) + 1):
             outcome = done.get()
             if isinstance(outcome, BaseException):
                 raise outcome
-            yield outcome
+            job, nb, unreached = outcome
+            hopeless = hopeless and unreached is not None
+            if unreached and hopeless and number == _HOPELESS:
+                raise unreached
+            yield job, nb
     finally:
         stop.set()
         until = time.monotonic() + _PATIENCE
@@ -186,7 +201,7 @@ def conduct_all(
             thread.join(max(0.0, until - time.monotonic()))
 
 
-def _again(make: Callable[[], NotebookNode], times: int = 3) -> NotebookNode:
+def _again(make: Callable[[], T], times: int = 3) -> T:
     """Begin an investigation anew when the interpreter itself stumbled.
 
     CPython 3.11 and 3.12 count how deep a syntax tree is for all threads together, so that two threads that parse at
