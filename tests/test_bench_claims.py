@@ -67,6 +67,7 @@ WORDINGS = {
     "stars, crescents, or hearts": sets("star", "crescent", "heart"),
     "small, red circles or stars": sets("small red circle", "star"),
     "circular objects": sets("circle"),
+    "round red things": sets("red circle"),
     "triangular things": sets("triangle"),
     "no explanation found": set(),
     "no explanation found (red was weak)": set(),

@@ -37,8 +37,8 @@ _COUNTING = frozenset({"same", "identical", "twice", "than", "fewer", "exactly"}
 
 _ABSTENTION = re.compile(
     r"^\W*(?:none\b|nothing\b|not enough\b|unknown|unexplained|unclear|inconclusive|undetermined|uninterpretable"
-    r"|n/a\b|abstain|not (?:clear|known|explained|interpretable|determined)|cannot (?:say|tell|explain)|i (?:do not|don't) know"
-    r"|(?:\w+\W+){0,3}?(?:could not|couldn't|unable to|does not respond to any)\b"
+    r"|n/a\b|abstain|not (?:clear|known|explained|interpretable|determined)|cannot (?:say|tell|explain)"
+    r"|i (?:do not|don't) know|(?:\w+\W+){0,3}?(?:could not|couldn't|unable to|does not respond to any)\b"
     r"|no\b(?:\W+\w+){0,4}?\W+(?:explanation|explains?|concept|hypothesis|pattern|answer|label|conclusion|evidence"
     r"|feature|preference|selectivity)\b)",
     re.IGNORECASE,
@@ -54,6 +54,7 @@ _LOGIC = re.compile(r"\b(?:AND|OR)\b")
 _JOINED = re.compile(r"\b(?:and|or)\s*$", re.IGNORECASE), re.compile(r"\s*(?:and|or)\b", re.IGNORECASE)
 _PIECES = re.compile(r"(?<=[a-z])\.(?:\s|$)|:(?:\s|$)|\s[–—-]{1,3}\s")
 _ONLY = re.compile(r"\b(?:nothing|none) (?:but|except|other than)\b", re.IGNORECASE)
+_ROUND = re.compile(r"\bround(?:ed)?\b", re.IGNORECASE)  # of a prompt it would draw a second object
 _EXCLUDED = re.compile(
     r"\b(?:(?:anything|everything) but|other than|apart from|(?:absence|lack|free|devoid) of|lack(?:s|ing)|non)\b",
     re.IGNORECASE,
@@ -128,11 +129,12 @@ def read(labels: Iterable[Label]) -> Answer:
 
 def conjunctions(text: str) -> list[tuple[Concept, bool]]:
     """The conjunctions of one label, each with whether it says more than its words."""
-    said = _ONLY.sub(" ", _unwrapped(text)).strip(" .*_`\"'")
+    said = _ONLY.sub(" ", _unwrapped(_ROUND.sub("circular", text))).strip(" .*_`\"'")
     if _ABSTENTION.match(said):
         return []
     said = next((piece for piece in _PIECES.split(said) if _families(piece)), said)
-    alternatives = [_REMARK.sub("", part) for part in _OR.split(_EXCLUDED.sub(" without ", said))]
+    said = _EXCLUDED.sub(" without ", said)
+    alternatives = [_REMARK.sub("", part) for part in _OR.split(said)]
     if len(alternatives) > 1:
         alternatives = [item for part in alternatives for item in _items(part)]
     parts = [_Part.of(part) for part in alternatives]
