@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 HERE = Path(__file__).parent
 INVESTIGATIONS = {
     "blue-or-water.ipynb": "--model scenes-neurons --layer or --unit 1",
+    "crosses-or-stars.ipynb": "--unit 5",
     "snow-at-dusk.ipynb": "--unit 90",
     "no-explanation.ipynb": "--model scenes-random --unit 27",
 }

@@ -207,7 +207,7 @@ def _unread(seen: Evidence) -> str:
 def _guess(seen: Evidence) -> str:
     """How an answer begins that is not sure, with the reason where there is a plain one."""
     active, silent = reasoning.unexpected(seen)
-    because = f", for {active} of {silent} conditions without it hold an active picture, too" if active else ""
+    because = f" ({active} of {silent} conditions without it hold an active picture, too)" if active else ""
     return f"A guess, not a finding{because}: the unit may respond to"
 
 
@@ -259,9 +259,11 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
     sentences = []
     for one in refuted:
         idle = [word for word in sorted(one) if not reasoning.matters(seen, one, word)]
-        sentences.append(
+        stays = (
             f"The edits did not confirm {_label(seen, one)}: without {phrases.enumerated(idle)} the activation stays."
         )
+        strange = f"No exemplar holds {_label(seen, one)}, whatever they do elsewhere: not what the unit is about."
+        sentences.append(stays if idle else strange)
     if without:
         sentences.append(f"Ruled out, as too weak: {_shares(seen, without)}.")
     if weaker:
