@@ -255,7 +255,7 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
     refuted = [one for one in held if one not in found]
     rest = [one for one in measured if one not in refuted]
     weaker = [one for one in rest if measures.share(seen, measures.measured(seen, one)) >= reasoning.SHARE]
-    without = [one for one in rest if one not in weaker]
+    weak = [one for one in rest if one not in weaker]
     sentences = []
     for one in refuted:
         idle = [word for word in sorted(one) if not reasoning.matters(seen, one, word)]
@@ -264,8 +264,8 @@ def _ruled_out(seen: Evidence, found: list[Words]) -> str:
         )
         strange = f"No exemplar holds {_label(seen, one)}, whatever they do elsewhere: not what the unit is about."
         sentences.append(stays if idle else strange)
-    if without:
-        sentences.append(f"Ruled out, as too weak: {_shares(seen, without)}.")
+    if weak:
+        sentences.append(f"Ruled out, as too weak: {_shares(seen, weak)}.")
     if weaker:
         sentences.append(f"Not ruled out, but uncertain or a part of something else: {_shares(seen, weaker)}.")
     return " ".join(sentences)
