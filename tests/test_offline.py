@@ -14,7 +14,7 @@ from maia_kernel.driver import cells
 from maia_kernel.driver.messages import Message, Text
 from maia_kernel.driver.offline import OfflineExperimenter, evidence, measures, reasoning
 from maia_kernel.scenes.neurons import Neuron, neurons
-from maia_kernel.scenes.scene import ATTRIBUTES, Scene, present
+from maia_kernel.scenes.scene import ATTRIBUTES, VOCABULARY, Scene, present
 
 Truth = Callable[[Scene], float]
 PUBLIC = {"call_neuron", "dataset_exemplars", "text2image", "edit_images", "describe_images", "display", "measure"}
@@ -150,6 +150,26 @@ def test_a_condition_that_lost_all_its_pictures_is_forgotten():
     lost = "without the pictures that failed:\nred   0    none left\n"
     assert "red" in evidence.read([Message("user", (Text(table),))]).rows
     assert evidence.read([Message("user", (Text(table + lost),))]).rows == {}
+
+
+def test_pictures_of_the_screen_that_hold_what_was_left_out_are_no_evidence_for_something_else():
+    lines = ["  0.900: a blue circle on sand by day", "  0.900: a blue ring on sand by day"]
+    lines += [f"  {value}: a {colour} {shape} on {ground} by day" for value, colour, shape, ground in SCREENED]
+    exemplars = [f"exemplar {rank}: activation 0.9\nexemplar {rank}: a blue star" for rank in range(1, 16)]
+    vocabulary = "the generator draws only these words:\n" + "".join(
+        f"  {family}: {', '.join(words)}\n" for family, words in VOCABULARY.items()
+    )
+    text = "\n".join([vocabulary, *exemplars, *lines])
+    seen = evidence.read([Message("user", (Text(text),))])
+    assert "blue" in reasoning.leads(seen)
+    assert reasoning.further(seen) == ["brick"]
+
+
+SCREENED = [
+    (value, colour, shape, ground)
+    for value, ground in ((0.8, "brick"), (0.0, "sand"))
+    for colour, shape in (("red", "heart"), ("green", "cross"), ("white", "circle"))
+]
 
 
 def test_every_turn_before_the_answer_states_hypotheses_and_one_experiment():

@@ -207,7 +207,9 @@ def further(seen: Evidence) -> list[str]:
     low, high = scale(replace(seen, rows={}))  # of the screen itself, whatever was measured later
     known = leads(seen)
     others = tuple(word for words in seen.vocabulary.values() for word in words if word not in known)
-    return list(_splitting(seen.screen, others, SHARE * (high - low))) if seen.screen and high > low else []
+    # A generator that makes mistakes draws what was to be left out; what excites the unit there is no news.
+    pictures = tuple((value, words) for value, words in seen.screen if words.isdisjoint(known))
+    return list(_splitting(pictures, others, SHARE * (high - low))) if pictures and high > low else []
 
 
 @lru_cache(maxsize=32)
