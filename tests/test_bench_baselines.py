@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 
-from word_world import FAMILY, LOADED, VOCABULARY
+from word_world import LOADED
 
 from maia_kernel.bench.baselines import CHANCES, OneShot, best
 from maia_kernel.bench.claims import read
 from maia_kernel.driver import cells
 from maia_kernel.driver.messages import Message, Text
 from maia_kernel.driver.offline.evidence import Evidence
+from maia_kernel.scenes.scene import VOCABULARY
 
 Concepts = frozenset[frozenset[str]]
 SEEDS = 10
+FAMILY = {word: family for family, words in VOCABULARY.items() for word in words}
 
 
 def exemplars(truth: Concepts, seed: int, first: float = 0.5) -> Evidence:
@@ -29,7 +31,7 @@ def exemplars(truth: Concepts, seed: int, first: float = 0.5) -> Evidence:
         if rng.random() > 0.05:
             values |= {FAMILY[word]: word for word in concept}
         described.append((5.0, frozenset(values.values())))
-    return Evidence({family: tuple(words) for family, words in VOCABULARY.items()}, tuple(described))
+    return Evidence(VOCABULARY, tuple(described))
 
 
 def concepts(*texts: str) -> Concepts:

@@ -71,4 +71,4 @@ def test_papermill_with_another_unit_investigates_that_unit(finished, copy, tmp_
     assert "unit 7 of 128 in layer3" in text
     system = System("scenes", "layer3", 7)
     best, _ = Tools(system).dataset_exemplars(system)[0]
-    assert f"exemplar 1: activation {best:.3f}" in text
+    assert f"exemplar 1: activation {best:.4g}" in text
