@@ -16,17 +16,16 @@ from typing import Any, TypeVar
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from maia_kernel import errors
 from maia_kernel.driver import outputs
 from maia_kernel.driver.agent import Limits, run, setup
 from maia_kernel.driver.cells import Notice, Turn
-from maia_kernel.driver.investigate import Nobody, Study, draft, kernel_environment
+from maia_kernel.driver.investigate import Nobody, Study, draft, kernel_environment, require
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.messages import Text
 from maia_kernel.driver.notebook import Investigation
 from maia_kernel.driver.vlm import VLM
 from maia_kernel.driver.zygote import Zygote, available
-from maia_kernel.errors import KernelError, LimitReached, UsageError, VLMError
+from maia_kernel.errors import KernelError, LimitReached, VLMError
 
 T = TypeVar("T")
 
@@ -91,14 +90,7 @@ def check(studies: Iterable[Study], agent: VLM, zygote: Zygote | None) -> None:
         The setup cells fail.
     """
     for study in studies:
-        notebook = draft(study, agent, task="describe", question=None, folder=None)
-        with Kernel(env=kernel_environment(os.environ), zygote=zygote) as kernel:
-            loaded = setup(notebook, kernel, Nobody())
-        if loaded.status != "ok":
-            name, message = loaded.error or (loaded.status, loaded.note)
-            kind = getattr(errors, name, None)
-            known = isinstance(kind, type) and issubclass(kind, UsageError)
-            raise UsageError(message) if known else KernelError(f"the setup cells failed: {name}: {message}")
+        ask(study, agent, "", zygote)
 
 
 def ask(study: Study, agent: VLM, code: str, zygote: Zygote | None) -> str:
@@ -106,14 +98,13 @@ def ask(study: Study, agent: VLM, code: str, zygote: Zygote | None) -> str:
 
     Raises
     ------
-    KernelError
-        The cell, or a setup cell before it, fails.
+    UsageError, KernelError
+        A setup cell fails; the cell fails.
     """
-    notebook = draft(study, agent, task="describe", question=None, folder=None)
+    notebook, cell = draft(study, agent, task="describe", question=None, folder=None), new_code_cell(code)
     with Kernel(env=kernel_environment(os.environ), zygote=zygote) as kernel:
-        result, cell = setup(notebook, kernel, Nobody()), new_code_cell(code)
-        if result.status == "ok":
-            result = kernel.run(cell)
+        require(setup(notebook, kernel, Nobody()))
+        result = kernel.run(cell)
     if result.status != "ok":
         raise KernelError(f"a cell of the bench failed: {result.error or result.note}")
     return _printed(cell)

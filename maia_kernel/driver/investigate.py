@@ -141,7 +141,7 @@ def investigate(
         watch = watch or Nobody()
         where = Path(out).parent if out is not None else Path.cwd()
         with Kernel(env=environment, cwd=where, zygote=zygote) as kernel:
-            _require(setup(notebook, kernel, watch))
+            require(setup(notebook, kernel, watch))
             notebook.path = destination(out, study)
             notebook.path.parent.mkdir(exist_ok=True)
             notebook.save()
@@ -228,7 +228,7 @@ def _restore(investigation: Investigation, kernel: Kernel, limits: Limits, watch
         result = kernel.run(again, timeout=None if is_setup else limits.cell_timeout)
         watch.ran(again, result)
         if is_setup:
-            _require(result)
+            require(result)
         elif not kernel.alive:
             raise KernelError(f"the kernel did not survive the cell {cell.source.splitlines()[:1]}: {result.note}")
 
@@ -281,8 +281,14 @@ def kernel_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **_QUIET}
 
 
-def _require(result: Result) -> None:
-    """Turn a failed setup cell into the error that it raised in the kernel, for a person to read in one line."""
+def require(result: Result) -> None:
+    """Turn a failed setup cell into the error that it raised in the kernel, for a person to read in one line.
+
+    Raises
+    ------
+    UsageError, KernelError
+        It was one of this program's own errors; it was anything else.
+    """
     if result.status == "ok":
         return
     name, message = result.error or (result.status, result.note)
