@@ -60,6 +60,14 @@ class BadCall(MaiaError, TypeError):
     """A wrong argument to ``System`` or ``Tools``; the message shows the call that works."""
 
 
+class NotAtHand(MaiaError):
+    """The subject model, or its dataset, is not on this machine: what needs it cannot be computed here."""
+
+
+class MissingArtifact(MaiaError):
+    """A result that no store holds, of a backend that is not at hand; the message names the request in short."""
+
+
 class KernelError(MaiaError):
     """The kernel cannot be started, or died and could not be revived."""
 

@@ -21,7 +21,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from nbformat import NotebookNode
 
+from maia_kernel.artifacts import Scratch, Use
 from maia_kernel.driver import outputs
 from maia_kernel.driver.collector import Collector
 from maia_kernel.driver.connection import Connection, Limits
@@ -60,12 +61,15 @@ class Result:
         Wall time.
     note : str
         What else a reader should know, in one line; empty where there is nothing.
+    artifacts : tuple of Use
+        What the cell asked backends and stores for, where the kernel has a scratch folder and the cell has ended.
     """
 
     status: Literal["ok", "error", "timeout", "died"]
     error: tuple[str, str] | None = None
     seconds: float = 0.0
     note: str = ""
+    artifacts: tuple[Use, ...] = ()
 
 
 class Kernel:
@@ -91,6 +95,9 @@ class Kernel:
         How much a cell may put out.
     zygote : Zygote, optional
         Where to fork the process from, which then has modules imported already; by default it is started cold.
+    scratch : Scratch, optional
+        Where the kernel leaves artifacts, already entered: those of a cell that has ended are adopted, those of one
+        that was stopped or has killed its kernel are discarded.
 
     Attributes
     ----------
@@ -107,12 +114,14 @@ class Kernel:
         kernel_name: str = "python3",
         limits: Limits | None = None,
         zygote: Zygote | None = None,
+        scratch: Scratch | None = None,
     ):
-        self._env = dict(os.environ if env is None else env)
+        self._env = dict(os.environ if env is None else env) | (scratch.environment if scratch is not None else {})
         self._cwd = Path.cwd() if cwd is None else cwd.absolute()
         self._name = kernel_name
         self._limits = limits or Limits()
         self._zygote = zygote
+        self._scratch = scratch
         self.cpu_seconds: float | None = None
         self._live: Connection | None = None
         self._stop: weakref.finalize[..., Kernel] | None = None
@@ -206,14 +215,19 @@ class Kernel:
             raise KernelError("the kernel is not running; call start() first")
         cell.outputs, cell.execution_count = [], None
         watch = _Watch(live, cell, Collector(self._clean), on_output)
+        ended = False
         try:
-            return watch.until_done(timeout)
+            result = watch.until_done(timeout)
+            ended = result.status in ("ok", "error")
         except BaseException:
             # The caller goes (Ctrl-C, or its callback failed): the cell must not go on behind its back.
             live.interrupt()
             raise
         finally:
             watch.publish()
+            if self._scratch is not None and not ended:
+                self._scratch.discard()
+        return _with_artifacts(result, self._scratch) if ended and self._scratch is not None else result
 
 
 class _Watch:
@@ -313,6 +327,13 @@ class _Watch:
         self, status: Literal["ok", "error", "timeout", "died"], error: tuple[str, str] | None = None, note: str = ""
     ) -> Result:
         return Result(status, error, time.monotonic() - self._began, note)
+
+
+def _with_artifacts(result: Result, scratch: Scratch) -> Result:
+    """The result with what the cell left; where some of it cannot be kept, the first such cell's note says so."""
+    before, uses = scratch.trouble, scratch.adopt()
+    trouble = f"artifacts are not kept ({scratch.trouble})" if scratch.trouble and not before else ""
+    return replace(result, artifacts=uses, note="; ".join(filter(None, (result.note, trouble))))
 
 
 def _exit(code: int) -> str:
