@@ -75,14 +75,14 @@ def _continue(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from maia_kernel.console import Terminal
-    from maia_kernel.driver.investigate import resume
     from maia_kernel.driver.notebook import Investigation
+    from maia_kernel.driver.resume import resume, settled
     from maia_kernel.driver.vlm import choose
 
     terminal = Terminal(quiet=options.quiet)
     investigation = Investigation.open(Path(options.notebook))
-    if options.question is None and investigation.final is not None:
-        terminal.say(f"{options.notebook} is finished; ask on with --question")
+    if options.question is None and options.from_cell is None and settled(investigation):
+        terminal.say(f"{options.notebook} is finished, and nothing was edited since; ask on with --question")
         return 0
     agent = options.agent or investigation.nb.metadata.get("maia", {}).get("agent", "offline")
     vlm = choose(agent, options.base_url, os.environ)

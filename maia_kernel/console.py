@@ -77,6 +77,13 @@ class Terminal:
     def noticed(self, notice: Notice) -> None:
         self.say(f"        [yellow]notice ({notice.kind})[/yellow] {escape(_summary(notice.text))}")
 
+    def restoring(self, done: int, total: int) -> None:
+        if done < total:
+            self._busy(f"restoring the kernel: cell {done} of {total}")
+        else:
+            self._idle()
+            self.say(f"the kernel is restored [dim]({time.monotonic() - self._since:.1f} s)[/dim]")
+
     def ended(self, notebook: Investigation) -> None:
         """The conclusion, the notebook's path and what can be done with it."""
         self._idle()

@@ -43,6 +43,7 @@ def tutorial(path: Path) -> None:
         nb.cells.append(cell)
     client = NotebookClient(nb, kernel_name="python3", record_timing=False, store_widget_state=False)
     client.execute(cwd=str(path.parent))
+    path.unlink(missing_ok=True)
     Investigation(path, nb).save()
     nbformat.validate(nbformat.read(path, as_version=4))
 

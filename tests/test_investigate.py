@@ -7,8 +7,9 @@ from pathlib import Path
 
 from maia_kernel import investigate
 from maia_kernel.driver import cells, transcript
-from maia_kernel.driver.investigate import Study, destination, kernel_environment, resume
+from maia_kernel.driver.investigate import Study, destination, kernel_environment
 from maia_kernel.driver.messages import Reply
+from maia_kernel.driver.resume import resume
 from maia_kernel.driver.vlm import ScriptedVLM
 
 FINAL = "[DESCRIPTION]: red things\n[LABEL 1]: red (turn 1)"

@@ -125,7 +125,10 @@ def test_a_notebook_without_our_metadata_is_a_conversation_of_a_person():
     nb = nbformat.v4.new_notebook(cells=[new_markdown_cell("Hello"), new_code_cell("x"), new_code_cell("")])
     said = transcript.messages(nb)
     assert roles(said) == ["user"]
-    assert said[0].text == "Hello\n\nA person ran this:\n```python\nx\n```\n\n(no output)"
+    wrote = "A person wrote this; it has not been run:"
+    assert said[0].text == f"Hello\n\n{wrote}\n```python\nx\n```\n\n(no output)"
+    nb.cells[1].execution_count = 3
+    assert "A person ran this:" in transcript.messages(nb)[0].text
 
 
 def test_metadata_of_any_kind_is_survived(investigation):

@@ -58,6 +58,9 @@ class Watcher(Protocol):
     def noticed(self, notice: Notice) -> None:
         """The program has told the agent something."""
 
+    def restoring(self, done: int, total: int) -> None:
+        """So many of the code cells have been run again."""
+
     def ended(self, notebook: Investigation) -> None:
         """The run is over, with or without an answer; the notebook is on disk."""
 
@@ -85,10 +88,10 @@ def run(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watch
             _check(notebook, limits, time.monotonic() - started)
             step(notebook, vlm, kernel, limits, watch)
     except LimitReached as limit:
-        _tell(notebook, Notice("limit", f"The run was ended: {limit}."), watch)
+        tell(notebook, Notice("limit", f"The run was ended: {limit}."), watch)
         raise
     finally:
-        notebook.save()
+        save(notebook, watch)
         watch.ended(notebook)
 
 
@@ -97,12 +100,12 @@ def step(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watc
     watch.waiting(notebook.turn + 1)
     said = notebook.messages()
     if said[-1].role == "assistant":  # somebody has deleted what followed it
-        _tell(notebook, Notice("format", "Please go on."), watch)
+        tell(notebook, Notice("format", "Please go on."), watch)
         said = notebook.messages()
     reply = vlm.reply(said)
     turn = cells.parse(reply.text, reply.finish_reason)
     code = notebook.append(turn, reply)
-    notebook.save()
+    save(notebook, watch)
     watch.replied(notebook.turn, turn)
     for notice in turn.notices:
         watch.noticed(notice)
@@ -117,8 +120,8 @@ def step(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watc
                 notebook.not_run(unreached)
             break
     if not turn.final and notebook.turn == limits.turns - 1:
-        _tell(notebook, Notice("limit", "One turn is left: give the final answer now, from what you have seen."), watch)
-    notebook.save()
+        tell(notebook, Notice("limit", "One turn is left: give the final answer now, from what you have seen."), watch)
+    save(notebook, watch)
 
 
 def setup(notebook: Investigation, kernel: Kernel, watch: Watcher) -> Result:
@@ -141,7 +144,7 @@ def abandon(notebook: Investigation, code: list[NotebookNode], watch: Watcher) -
         notebook.not_run(cell)
     if "ran_sha256" not in running.metadata["maia"]:
         notebook.retire(running)
-        _tell(notebook, _stopped(running, "The last code cell was broken off with the run", revived=True), watch)
+        tell(notebook, _stopped(running, "The last code cell was broken off with the run", revived=True), watch)
 
 
 def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits: Limits, watch: Watcher) -> bool:
@@ -153,12 +156,12 @@ def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits
     if result.status in ("timeout", "died"):
         notebook.retire(cell)
         what = "The last code cell killed its kernel" if result.status == "died" else "The last code cell was stopped"
-        _tell(notebook, _stopped(cell, f"{what} ({result.note})", revived=not kernel.alive), watch)
-    notebook.save()
+        tell(notebook, _stopped(cell, f"{what} ({result.note})", revived=not kernel.alive), watch)
+    save(notebook, watch)
     if not kernel.alive:
         kernel.restart()
         again = setup(notebook, kernel, watch)
-        notebook.save()
+        save(notebook, watch)
         if again.status != "ok":
             raise KernelError(f"the kernel died and its setup cells fail now: {again.error or again.note}")
     return result.status == "ok"
@@ -187,10 +190,17 @@ def _check(notebook: Investigation, limits: Limits, seconds: float) -> None:
             raise LimitReached(what, value, bound)
 
 
-def _tell(notebook: Investigation, notice: Notice, watch: Watcher) -> None:
+def save(notebook: Investigation, watch: Watcher) -> None:
+    """Save, and say what somebody else has edited meanwhile."""
+    for notice in notebook.save():
+        watch.noticed(notice)
+
+
+def tell(notebook: Investigation, notice: Notice, watch: Watcher) -> None:
+    """Say something to the agent and to whoever looks on."""
     notebook.note(notice)
-    notebook.save()
     watch.noticed(notice)
+    save(notebook, watch)
 
 
 def _watching(watch: Watcher, cell: NotebookNode) -> Callable[[], None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import datetime
 import os
 from collections.abc import Iterator, Mapping
@@ -14,14 +13,13 @@ from nbformat import NotebookNode
 
 from maia_kernel import __version__, errors
 from maia_kernel.driver import prompts as prompt_files
-from maia_kernel.driver import transcript
-from maia_kernel.driver.agent import Limits, Watcher, abandon, run, setup
+from maia_kernel.driver.agent import Limits, Watcher, run, setup
 from maia_kernel.driver.cells import Notice, Turn
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation, setup_sources
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
 from maia_kernel.driver.zygote import Zygote, available
-from maia_kernel.errors import KernelError, NotebookError, UsageError
+from maia_kernel.errors import KernelError, UsageError
 
 FOLDER = Path("investigations")
 # What a kernel is given of the environment: enough to find Python, libraries, devices and caches, and no key.
@@ -68,6 +66,7 @@ class Nobody:
     def running(self, cell: NotebookNode) -> None: ...
     def ran(self, cell: NotebookNode, result: Result) -> None: ...
     def noticed(self, notice: Notice) -> None: ...
+    def restoring(self, done: int, total: int) -> None: ...
     def ended(self, notebook: Investigation) -> None: ...
 
 
@@ -133,7 +132,7 @@ def investigate(
         raise UsageError("the task 'question' needs a question: --question 'why does …?'")
     folder = Path(prompts) if prompts is not None else None
     environment = kernel_environment(os.environ)
-    with _warm(zygote, environment) as zygote:
+    with warm(zygote, environment) as zygote:
         prompt_files.check_folder(folder)
         destination(out, study)  # refuses early what cannot be written late
         vlm = choose(agent, base_url, os.environ) if isinstance(agent, str) else agent
@@ -149,59 +148,8 @@ def investigate(
     return notebook
 
 
-def resume(
-    notebook: str | Path,
-    *,
-    agent: str | VLM = OFFLINE,
-    base_url: str | None = None,
-    question: str | None = None,
-    limits: Limits | None = None,
-    watch: Watcher | None = None,
-) -> Investigation:
-    """Let the agent go on with a saved notebook; the same as ``maia continue``.
-
-    The kernel is restored by running the notebook's code cells in order, whoever wrote them; their outputs in the
-    notebook stay as they are. A finished notebook is left alone unless there is a question.
-
-    Parameters
-    ----------
-    notebook : path
-        The notebook, which is appended to.
-    agent, base_url, limits, watch
-        As :func:`investigate`.
-    question : str, optional
-        A further question, appended as a cell.
-
-    Raises
-    ------
-    NotebookError
-        It cannot be read.
-    UsageError
-        Its setup cells fail: nothing has been written.
-    """
-    investigation = Investigation.open(Path(notebook))
-    vlm = choose(agent, base_url, os.environ) if isinstance(agent, str) else agent
-    if investigation.final is not None and question is None:
-        return investigation
-    if question is None and not investigation.messages():
-        raise NotebookError(f"{notebook} asks nothing; write a question into it, or add one with --question")
-    watch = watch or Nobody()
-    environment = kernel_environment(os.environ)
-    with (
-        _warm(None, environment) as zygote,
-        Kernel(env=environment, cwd=investigation.path.parent, zygote=zygote) as kernel,
-    ):
-        _restore(investigation, kernel, limits or Limits(), watch)
-        if vlm.name != investigation.nb.metadata.get("maia", {}).get("agent", vlm.name):
-            investigation.note(Notice("restart", f"From here on the agent is {vlm.name}: {vlm.about}."))
-        if question is not None:
-            investigation.add("user", f"**Question.** {question}")
-        run(investigation, vlm, kernel, limits or Limits(), watch)
-    return investigation
-
-
 @contextlib.contextmanager
-def _warm(zygote: Zygote | None, environment: Mapping[str, str]) -> Iterator[Zygote | None]:
+def warm(zygote: Zygote | None, environment: Mapping[str, str]) -> Iterator[Zygote | None]:
     """The process that a run's kernels are forked from, None where that is not possible.
 
     It imports torch beside this process, which has imports of its own to make; and a kernel that has died is replaced
@@ -212,25 +160,6 @@ def _warm(zygote: Zygote | None, environment: Mapping[str, str]) -> Iterator[Zyg
         return
     with Zygote(env=environment, preload=_PRELOAD) as own:
         yield own
-
-
-def _restore(investigation: Investigation, kernel: Kernel, limits: Limits, watch: Watcher) -> None:
-    """Run the code cells in order, whoever wrote them, and leave their outputs as they are."""
-    broken_off = [cell for cell in investigation.nb.cells if transcript.never_ended(cell)]
-    if broken_off:  # the driver was killed while the first of them ran
-        abandon(investigation, broken_off, watch)
-    for cell in investigation.nb.cells:
-        if cell.cell_type != "code" or "skip-execution" in cell.metadata.get("tags", []):
-            continue
-        is_setup = transcript.role(cell) == "setup"
-        again = copy.deepcopy(cell)
-        watch.running(again)
-        result = kernel.run(again, timeout=None if is_setup else limits.cell_timeout)
-        watch.ran(again, result)
-        if is_setup:
-            require(result)
-        elif not kernel.alive:
-            raise KernelError(f"the kernel did not survive the cell {cell.source.splitlines()[:1]}: {result.note}")
 
 
 def draft(study: Study, vlm: VLM, *, task: str, question: str | None, folder: Path | None) -> Investigation:
@@ -254,20 +183,32 @@ def destination(out: str | Path | None, study: Study) -> Path:
     Raises
     ------
     UsageError
+        As :func:`writable`.
+    """
+    if out is not None:
+        return writable(Path(out))
+    stem = "-".join(str(part).replace("/", "_") for part in (study.model, study.layer, study.unit))
+    names = (f"{stem}{f'-{n}' if n > 1 else ''}.ipynb" for n in range(1, 1_000_000))
+    path = next(FOLDER / name for name in names if not (FOLDER / name).exists())
+    return _in_writable(FOLDER if FOLDER.exists() else Path.cwd(), path)
+
+
+def writable(path: Path) -> Path:
+    """Check that a new notebook can be written there; returns the path.
+
+    Raises
+    ------
+    UsageError
         It exists, or its folder does not, or cannot be written.
     """
-    if out is None:
-        stem = "-".join(str(part).replace("/", "_") for part in (study.model, study.layer, study.unit))
-        names = (f"{stem}{f'-{n}' if n > 1 else ''}.ipynb" for n in range(1, 1_000_000))
-        path = next(FOLDER / name for name in names if not (FOLDER / name).exists())
-        folder = FOLDER if FOLDER.exists() else Path.cwd()
-    else:
-        path = Path(out)
-        folder = path.parent
-        if path.suffix != ".ipynb":
-            raise UsageError(f"--out {path}: a notebook's name ends in .ipynb")
-        if path.exists():
-            raise UsageError(f"--out {path} exists; name another file, or remove it")
+    if path.suffix != ".ipynb":
+        raise UsageError(f"--out {path}: a notebook's name ends in .ipynb")
+    if path.exists():
+        raise UsageError(f"--out {path} exists; name another file, or remove it")
+    return _in_writable(path.parent, path)
+
+
+def _in_writable(folder: Path, path: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"cannot write {path}: there is no folder {folder}; make it first")
     if not os.access(folder, os.W_OK):

@@ -1,30 +1,31 @@
-"""The investigation notebook as a file: made, opened, appended to, saved. The state of a run lives nowhere else."""
+"""The investigation notebook: made, opened, appended to, saved. The state of a run lives nowhere else."""
 
 from __future__ import annotations
 
-import os
+import copy
 import platform
 import re
-import tempfile
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import nbformat
 import orjson
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
-from nbformat.v4.rwbase import rejoin_lines, split_lines, strip_transient
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output, new_raw_cell
 
-from maia_kernel.driver import transcript
+from maia_kernel.driver import edits, transcript
 from maia_kernel.driver.cells import Code, Final, Markdown, Notice, Turn
+from maia_kernel.driver.fileformat import blank, encode, parse
+from maia_kernel.driver.files import SharedFile
 from maia_kernel.driver.messages import Message, Reply
-from maia_kernel.errors import NotebookError, UsageError
+from maia_kernel.errors import NotebookError, UnknownName, UsageError
 
 SCHEMA = 1
-KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+PATIENCE = 2.0  # seconds for somebody else to finish writing the file
+MERGED = "The notebook was edited on disk during the run, and the edits were merged:"
 _VERSIONS_OF = ("torch", "transformers", "ipykernel", "nbformat", "numpy", "pillow")
 
 
@@ -40,13 +41,21 @@ class Investigation:
     """
 
     def __init__(self, path: Path, nb: NotebookNode):
-        self.path, self.nb = path, nb
+        self._file = SharedFile(path)
+        self.nb = nb
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @path.setter
+    def path(self, path: Path) -> None:
+        self._file = SharedFile(path)
 
     @classmethod
     def new(cls, path: Path, *, agent: str, task: str) -> Investigation:
         """An empty investigation; nothing is written before :meth:`save`."""
-        nb = new_notebook()
-        nb.metadata.update(kernelspec=dict(KERNELSPEC), language_info=_language_info())
+        nb = blank()
         nb.metadata["maia"] = {
             "schema": SCHEMA,
             "run_id": uuid4().hex,
@@ -66,57 +75,69 @@ class Investigation:
         NotebookError
             One line: not there, not JSON, not a notebook, another major version, or not valid.
         """
+        notebook = cls(path, NotebookNode())
         try:
-            raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+            raw = notebook._file.read()
         except OSError as error:
             raise NotebookError(f"cannot read {path}: {error.strerror}") from error
-        try:
-            data = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            what = "is empty" if not raw.strip() else f"is not JSON (line {error.lineno}): was it cut?"
-            raise NotebookError(f"{path} {what}") from error
-        if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
-            raise NotebookError(f"{path} is not a notebook")
-        if data["nbformat"] != 4:
-            raise NotebookError(f"{path} is of nbformat {data['nbformat']}; save it as version 4 in Jupyter first")
-        try:
-            if data.get("nbformat_minor", 0) < 5:
-                data = nbformat.v4.upgrade(nbformat.from_dict(data), 4, data.get("nbformat_minor", 0))
-            _settle_ids(path, data["cells"])
-            nbformat.validate(data)
-        except (nbformat.ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
-            why = " ".join(str(getattr(error, "message", error)).split())
-            raise NotebookError(f"{path} is not a valid notebook: {why[:200]}") from error
-        return cls(path, rejoin_lines(nbformat.from_dict(data)))
+        notebook.nb = parse(path, raw)
+        return notebook
 
-    def save(self) -> None:
-        """Write the notebook so that a reader never sees half of it: temporary file, fsync, replace.
+    def save(self) -> list[Notice]:
+        """Write the notebook so that a reader never sees half of it; what somebody else wrote meanwhile is merged.
+
+        Returns
+        -------
+        list of Notice
+            Which edits were found on disk; the notices stand in the notebook.
 
         Raises
         ------
         UsageError
             The folder cannot be written, or the disk is full; the file on disk is as it was.
         """
-        data = split_lines(strip_transient(_copy(self.nb)))
-        raw = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+        told: list[Notice] = []
         try:
-            with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=f".{self.path.name}.", delete=False) as file:
-                temporary = Path(file.name)
-                try:
-                    file.write(raw)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    temporary.chmod(_mode(self.path))
-                    temporary.replace(self.path)
-                except OSError:
-                    temporary.unlink(missing_ok=True)
-                    raise
+            while True:
+                told += self._take_in()
+                edits.note(self.nb)
+                if self._file.write(encode(self.nb)):
+                    return told
         except OSError as error:
             raise UsageError(f"cannot save {self.path}: {error.strerror}") from error
+
+    def _take_in(self) -> list[Notice]:
+        """Merge what somebody else has written; the notices that were appended about it."""
+        told = []
+        began = time.monotonic()
+        while (raw := self._file.news()) is not None:
+            try:
+                theirs = parse(self.path, raw)
+            except NotebookError as error:
+                # JupyterLab rewrites a file in place: half of it may be there.
+                while self._file.unchanged() and time.monotonic() - began < PATIENCE:
+                    time.sleep(0.01)
+                if self._file.unchanged():
+                    aside = self.path.with_suffix(".unreadable.ipynb")
+                    aside.write_bytes(raw)
+                    told.append(
+                        Notice("merge", f"What was written to the notebook's file is kept in {aside.name}: {error}.")
+                    )
+                continue
+            if said := edits.merge(self.nb, theirs):
+                told.append(Notice("merge", f"{MERGED}\n\n{edits.in_words(said)}"))
+        for notice in told:
+            self.note(notice)
+        return told
 
     def messages(self) -> list[Message]:
         """What the model is sent next (:func:`transcript.messages`)."""
         return transcript.messages(self.nb)
+
+    @property
+    def kernel_name(self) -> str:
+        """The kernelspec that the notebook asks for."""
+        return str(self.nb.metadata.get("kernelspec", {}).get("name") or "python3")
 
     @property
     def turn(self) -> int:
@@ -125,14 +146,14 @@ class Investigation:
 
     @property
     def final(self) -> NotebookNode | None:
-        """The cell with the final answer, unless somebody has asked on after it."""
+        """The cell with the final answer, unless somebody has asked on, or edited the notebook, after it."""
         for cell in reversed(self.nb.cells):
             if not cell.source.strip():
                 continue  # JupyterLab adds an empty cell when the last one is run
             name = transcript.role(cell)
             if name == "final":
                 return cell
-            if name in ("user", "assistant", "person"):
+            if name in ("user", "assistant", "person") or transcript.is_merge(cell):
                 return None
         return None
 
@@ -147,8 +168,12 @@ class Investigation:
         number = self.turn + 1
         appended = []
         for part in turn.cells:
-            source = _readable(part.source) if turn.final else part.source
-            cell = new_markdown_cell(source) if isinstance(part, Markdown) else new_code_cell(source)
+            if isinstance(part, Markdown):
+                source = _readable(part.source) if turn.final else part.source
+                cell = new_markdown_cell(source)
+            else:
+                source = part.source
+                cell = new_code_cell(source)
             appended.append(self._append(cell, "final" if turn.final else "assistant", number))
             cell.metadata["maia"]["wrote_sha256"] = transcript.digest(source)
         first = appended[0].metadata["maia"]
@@ -170,9 +195,10 @@ class Investigation:
 
     def ran(self, cell: NotebookNode, *, failed: bool = False) -> None:
         """Note that a cell's outputs belong to its present source."""
-        cell.metadata["maia"]["ran_sha256"] = transcript.digest(cell.source)
-        if failed:
-            cell.metadata["tags"] = ["raises-exception"]
+        cell.metadata.setdefault("maia", NotebookNode())["ran_sha256"] = transcript.digest(cell.source)
+        tags = cell.metadata.get("tags", [])
+        if failed and "raises-exception" not in tags:
+            cell.metadata["tags"] = [*tags, "raises-exception"]
 
     def not_run(self, cell: NotebookNode) -> None:
         """Say of a code cell that it was not reached, to the agent, to the reader and to other runners."""
@@ -183,6 +209,33 @@ class Investigation:
         """Make a cell that never ended, or killed its kernel, a raw cell: no runner will hang on it."""
         raw = new_raw_cell(cell.source, id=cell.id, metadata=cell.metadata)
         self.nb.cells[self.nb.cells.index(cell)] = raw
+
+    def branch(self, name: str, path: Path) -> Investigation:
+        """An investigation of its own, not yet saved, that ends with one of this one's cells.
+
+        Parameters
+        ----------
+        name : str
+            The id of the last cell.
+        path : Path
+            Where it will be saved.
+
+        Raises
+        ------
+        UnknownName
+            There is no such cell; near matches are named.
+        """
+        ids = [cell.id for cell in self.nb.cells]
+        if name not in ids:
+            raise UnknownName(f"cell of {self.path}", name, ids)
+        nb = copy.deepcopy(self.nb)
+        del nb.cells[ids.index(name) + 1 :]
+        facts = nb.metadata.setdefault("maia", NotebookNode())
+        facts["branched_from"] = {"run_id": facts.get("run_id"), "cell": name}
+        facts["run_id"] = uuid4().hex
+        kept = set(ids[: ids.index(name) + 1])
+        facts["saved"] = [line for line in facts.get("saved", []) if str(line).partition(" ")[0] in kept]
+        return Investigation(path, nb)
 
     def _append(self, cell: NotebookNode, role: str, turn: int | None = None) -> NotebookNode:
         cell.metadata["maia"] = {"role": role, "cell_id": cell.id} | ({"turn": turn} if turn else {})
@@ -239,19 +292,6 @@ def _literal(value: object) -> str:
     return orjson.dumps(value).decode() if isinstance(value, str) else repr(value)
 
 
-def _language_info() -> dict[str, Any]:
-    # Complete, or JupyterLab fills it in and marks the notebook as changed as soon as it is opened.
-    return {
-        "codemirror_mode": {"name": "ipython", "version": 3},
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "nbconvert_exporter": "python",
-        "pygments_lexer": "ipython3",
-        "version": platform.python_version(),
-    }
-
-
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "maia_kernel": version("maia_kernel")}
     for name in _VERSIONS_OF:
@@ -260,29 +300,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _mode(path: Path) -> int:
-    """Permissions of the file that is replaced, else those that a new file would have."""
-    try:
-        return path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
-
-
-def _copy(nb: NotebookNode) -> NotebookNode:
-    """A copy that shares strings: ``split_lines`` works in place, and pictures need not be copied."""
-    if isinstance(nb, dict):
-        return NotebookNode({key: _copy(value) for key, value in nb.items()})
-    return [_copy(value) for value in nb] if isinstance(nb, list) else nb
-
-
-def _settle_ids(path: Path, cells: list[Any]) -> None:
-    """Give ids to cells that lack one (writers that claim 4.5 forget them), and refuse two cells with the same."""
-    seen = set()
-    for cell in cells:
-        if isinstance(cell, dict) and cell.setdefault("id", uuid4().hex[:8]) in seen:
-            raise NotebookError(f"{path} has two cells with the id {cell['id']}; give one of them another")
-        seen.add(cell["id"] if isinstance(cell, dict) else None)

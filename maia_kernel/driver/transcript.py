@@ -62,8 +62,23 @@ def digest(source: str) -> str:
 
 def never_ended(cell: NotebookNode) -> bool:
     """Whether a cell is the agent's and was neither run to an end nor skipped: the run was broken off."""
-    skipped = "skip-execution" in cell.metadata.get("tags", [])
-    return cell.cell_type == "code" and role(cell) == "assistant" and not skipped and "ran_sha256" not in _facts(cell)
+    ran = "ran_sha256" in _facts(cell)
+    return cell.cell_type == "code" and role(cell) == "assistant" and not skipped(cell) and not ran
+
+
+def skipped(cell: NotebookNode) -> bool:
+    """Whether runners are asked to leave a cell out."""
+    return "skip-execution" in cell.metadata.get("tags", ())
+
+
+def is_merge(cell: NotebookNode) -> bool:
+    """Whether a cell tells of edits that somebody else has made."""
+    return role(cell) == "notice" and _facts(cell).get("kind") == "merge"
+
+
+def fresh(cell: NotebookNode) -> bool:
+    """Whether a code cell's outputs are those of its present source, as far as this program has run it."""
+    return bool(_facts(cell).get("ran_sha256") == digest(cell.source))
 
 
 def code_of_turn(nb: NotebookNode, number: int) -> Iterator[NotebookNode]:
@@ -94,8 +109,15 @@ def _single(cell: NotebookNode, speaker: str, limits: outputs.Limits) -> Iterato
     if cell.cell_type != "code":
         yield Message(voice, (Text(cell.source),))
     elif cell.source.strip():
-        opening = "This was run at the start:" if speaker == "setup" else "A person ran this:"
-        yield Message("user", (Text(f"{opening}\n{cells.fence(cell.source)}"), *_output(cell, limits)))
+        yield Message("user", (Text(f"{_opening(cell)}\n{cells.fence(cell.source)}"), *_output(cell, limits)))
+
+
+def _opening(cell: NotebookNode) -> str:
+    if role(cell) == "setup":
+        return "This was run at the start:"
+    if cell.get("outputs") or cell.get("execution_count") or fresh(cell):
+        return "A person ran this:"
+    return "A person wrote this; it has not been run:"
 
 
 def _turn(group: list[NotebookNode], limits: outputs.Limits) -> Iterator[Message]:
@@ -115,8 +137,10 @@ def _turn(group: list[NotebookNode], limits: outputs.Limits) -> Iterator[Message
 
 def _output(cell: NotebookNode, limits: outputs.Limits) -> Iterable[Part]:
     # Other runners empty the outputs of cells that they skip.
-    if role(cell) == "assistant" and "skip-execution" in cell.metadata.get("tags", []):
-        return [Text(NOT_RUN)]
+    if role(cell) == "assistant" and skipped(cell):
+        return [
+            Text("(not run: a person has marked this cell to be skipped)" if "ran_sha256" in _facts(cell) else NOT_RUN)
+        ]
     elided = bool(_facts(cell).get("elided"))
     return outputs.parts(cell.get("outputs", []), elided=elided, limits=limits) or [Text("(no output)")]
 

@@ -1,0 +1,160 @@
+"""A file that others write, too: read, and replaced so that nothing that somebody else wrote is ever lost."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux
+_HERE = -100  # AT_FDCWD: paths are relative to the working directory
+
+
+class SharedFile:
+    """A file of ours that somebody else may replace or rewrite at any time.
+
+    A reader sees the whole of one version. On Linux a new version is *exchanged* with what is there: had somebody else
+    written in the last instant, his version goes back and is reported instead. Elsewhere the file is looked at just
+    before it is replaced, which leaves some microseconds. A program that rewrites a file in place (JupyterLab does)
+    and had opened it before the exchange is noticed, too: the version that went is watched until the next write.
+
+    Parameters
+    ----------
+    path : Path
+        The file; need not exist.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._seen: tuple[int, ...] | None = None  # of the version that this object has read or written last
+        self._gone: tuple[int, tuple[int, ...]] | None = None  # the version before it: open file, signature
+
+    def __del__(self) -> None:
+        self._forget()
+
+    def read(self) -> bytes:
+        """Read the file; raises OSError."""
+        with self.path.open("rb") as file:
+            raw = file.read()
+            self._seen = _signature(file.fileno())
+        return raw
+
+    def news(self) -> bytes | None:
+        """What somebody else has written since our last read or write; None where nobody has, or it was removed."""
+        if self._gone is not None and _signature(self._gone[0]) != self._gone[1]:
+            file = self._gone[0]
+            size = os.fstat(file).st_size
+            raw = os.pread(file, size, 0)
+            self._gone = file, _signature(file)
+            return raw
+        with contextlib.suppress(FileNotFoundError):
+            if self._seen is not None and _signature(self.path) != self._seen:
+                return self.read()
+        return None
+
+    def unchanged(self) -> bool:
+        """Whether nobody has written since the last read or write."""
+        gone = self._gone is None or _signature(self._gone[0]) == self._gone[1]
+        with contextlib.suppress(FileNotFoundError):
+            return gone and _signature(self.path) == self._seen
+        return gone
+
+    def write(self, raw: bytes) -> bool:
+        """Put a new version there: temporary file, fsync, exchange.
+
+        Returns
+        -------
+        bool
+            False where :meth:`news` has something, which must be looked at first: nothing was written.
+
+        Raises
+        ------
+        OSError
+            The file exists and was never read, the folder cannot be written, or the disk is full; the file is as it
+            was.
+        """
+        with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=f".{self.path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.chmod(_mode(self.path))
+                ours = _signature(file.fileno())
+                if not self._swap(temporary):
+                    return False
+            finally:
+                temporary.unlink(missing_ok=True)
+        self._seen = ours
+        return True
+
+    def _swap(self, temporary: Path) -> bool:
+        """Let the new version take the place of the one that was seen last, and no other's."""
+        try:
+            before = _signature(self.path)
+        except FileNotFoundError:
+            self._forget()
+            return self._create(temporary)
+        if self._seen is None:
+            raise _exists()
+        if before != self._seen:
+            return False
+        old = os.open(self.path, os.O_RDONLY)
+        if not _exchange(temporary, self.path):
+            temporary.replace(self.path)
+        elif _signature(temporary) != before:
+            _exchange(temporary, self.path)
+            os.close(old)
+            return False
+        self._forget()
+        self._gone = old, before
+        return True
+
+    def _create(self, temporary: Path) -> bool:
+        """Put the file where none is; False where somebody else has put it back meanwhile."""
+        try:
+            self.path.hardlink_to(temporary)
+        except FileExistsError:
+            if self._seen is None:
+                raise _exists() from None
+            return False
+        except OSError:  # a file system without links
+            temporary.rename(self.path)
+        return True
+
+    def _forget(self) -> None:
+        if self._gone is not None:
+            os.close(self._gone[0])
+            self._gone = None
+
+
+def _signature(file: int | Path) -> tuple[int, ...]:
+    """What tells one version from another: the inode, its size, and when it was written."""
+    facts = os.stat(file)
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _exists() -> FileExistsError:
+    return FileExistsError(errno.EEXIST, "it exists already")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two files in one step; False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+
+
+def _mode(path: Path) -> int:
+    """Permissions of the file that is replaced, else those that a new file would have."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
