@@ -1,0 +1,162 @@
+"""What a person sees of a re-run: a bar while it goes, then cells, claims, and in the end what to make of it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from maia_kernel.driver.verify.claims import Claim
+from maia_kernel.driver.verify.report import Cell, Report
+
+_WIDTH = 80  # columns where nobody says how many there are
+_DETAILS = 4  # differences of one cell that are shown
+_COLOURS = {
+    "reproduced": "green",
+    "changed": "red",
+    "failed": "red",
+    "missing": "red",
+    "not recomputed": "yellow",
+    "not compared": "yellow",
+    "not run": "dim",
+    "stands": "green",
+    "fell": "red",
+    "cannot be judged": "yellow",
+}
+_STATUS = max(map(len, ("reproduced", "not recomputed", "not compared")))
+
+
+class Rerun:
+    """Shows a re-run on a terminal or in a log, as a context manager.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show no progress.
+    """
+
+    def __init__(self, *, quiet: bool = False):
+        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+        self._log = Console(highlight=False, stderr=True, soft_wrap=True)
+        columns = (
+            MofNCompleteColumn(separator=" of "),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+        show = self._log.is_terminal and not quiet
+        self._bar = Progress(*columns, console=self._log, transient=True, disable=not show)
+        self._task = self._bar.add_task("starting a kernel", total=None)
+
+    def __enter__(self) -> Rerun:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def tell(self, done: int, total: int, what: str) -> None:
+        """How far it is."""
+        room = max(10, self._log.width - 45)
+        self._bar.update(self._task, completed=done, total=total, description=textwrap.shorten(what, room, placeholder="…"))
+
+    def say(self, text: str) -> None:
+        """Lines as they are."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def show(self, report: Report) -> None:
+        """The report: one line per cell, more about those that did not reproduce, claims, and a summary."""
+        for cell in report.cells:
+            self._line(_cell_line(cell), cell.status, cell.source)
+            for detail in _details(cell):
+                self._detail(detail)
+        if report.claims:
+            self._console.print()
+        for claim in report.claims:
+            self._line(f"claim {claim.number}  ", claim.verdict, claim.label, wide=len("cannot be judged"))
+            self._detail(_about(claim, report))
+        self._console.print()
+        self._console.print(Text(_summary(report), "bold"))
+        self._console.print(_next(report), style="dim", markup=False)
+
+    def _line(self, head: str, status: str, what: str, *, wide: int = _STATUS) -> None:
+        line = Text(head)
+        line.append(f"{status:<{wide}}  ", _COLOURS[status])
+        line.append(what)
+        line.truncate(self._console.width, overflow="ellipsis")
+        self._console.print(line, no_wrap=True)
+
+    def _detail(self, text: str) -> None:
+        width = self._console.width
+        for line in textwrap.wrap(text, max(width, 40), initial_indent=" " * 9, subsequent_indent=" " * 11):
+            self._console.print(Text(line, "dim"), soft_wrap=True)
+
+
+def _cell_line(cell: Cell) -> str:
+    turn = f"turn {cell.turn}" if cell.turn else ""
+    return f"{f'[{cell.number}]':>5}  {turn:<8}"
+
+
+def _details(cell: Cell) -> Iterator[str]:
+    """What is to be said of a cell beyond its status."""
+    if cell.edited:
+        yield "edited since its outputs were made"
+    if cell.why:
+        yield cell.why
+    shown = cell.differences if len(cell.differences) <= _DETAILS + 1 else cell.differences[:_DETAILS]
+    yield from map(str, shown)
+    if rest := Counter(one.kind for one in cell.differences[len(shown) :]):
+        yield f"and {', '.join(f'{_count(count, _NOUN[kind])}' for kind, count in rest.items())} more"
+    if cell.withheld:
+        yield f"{_count(cell.withheld, 'picture')} not compared: left out of the bundle"
+    if unlike := Counter(use.kind for use in cell.unlike):
+        named = ", ".join(f"{count} {kind}" for kind, count in unlike.items())
+        yield f"made anew and not as the store holds it: {named}"
+
+
+_NOUN = {"number": "number", "text": "line", "picture": "picture", "error": "error", "output": "count"}
+
+
+def _about(claim: Claim, report: Report) -> str:
+    """Why a claim was judged so, and on what it rests."""
+    numbers = {cell.id: f"[{cell.number}]" for cell in report.cells}
+    changed = ", ".join(numbers.get(cell, cell) for cell in claim.changed)
+    stored = ", ".join(numbers.get(cell, cell) for cell in claim.stored)
+    about = claim.why
+    about += f"; rests on {changed}, changed" if changed else ""
+    return about + (f"; measured on pictures from the store in {stored}" if stored else "")
+
+
+def _summary(report: Report) -> str:
+    counts = Counter(cell.status for cell in report.cells)
+    cells = ", ".join(f"{count} {status}" for status, count in counts.items())
+    verdicts = Counter(claim.verdict for claim in report.claims)
+    claims = ", ".join(f"{count} {_PLURAL[verdict] if count > 1 else verdict}" for verdict, count in verdicts.items())
+    return f"{_count(len(report.cells), 'cell')}: {cells or 'none'}" + (
+        f"; {_count(len(report.claims), 'claim')}: {claims}" if claims else ""
+    )
+
+
+_PLURAL = {"stands": "stand", "fell": "fell", "cannot be judged": "cannot be judged"}
+
+
+def _next(report: Report) -> str:
+    """What it was measured by, and what to do now."""
+    measured = f"on {report.device}: numbers to {report.tolerance:g} (relative) and the last digit, pictures to 1/255"
+    again = f"maia rerun {shlex.quote(report.notebook)} --in-place"
+    if report.of("missing"):
+        return f"{measured}\nmissing: ask for a bundle (maia bundle), or install the backend that is named above"
+    if any(cell.edited for cell in report.of("changed")):
+        return f"{measured}\nto keep the new outputs: {again}; to let the agent see them: maia continue"
+    if report.of("failed", "changed"):
+        return f"{measured}\nto look at the new outputs: maia rerun {shlex.quote(report.notebook)} --out NEW.ipynb"
+    if report.strict and not report.holds:
+        return f"{measured}\nstrict: nothing may come from the store, and the subject model must be here"
+    return measured
