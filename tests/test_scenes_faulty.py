@@ -16,7 +16,7 @@ from maia_kernel.scenes.edits import edit
 from maia_kernel.scenes.faulty import FAULT, FaultyPainter, FaultyRetoucher
 from maia_kernel.scenes.language import text_of
 from maia_kernel.scenes.scene import OBJECT_FAMILIES, Scene, present, random_scene
-from maia_kernel.scenes.world import Painter, Retoucher, shown
+from maia_kernel.scenes.world import Painter, Retoucher, scene_of, shown
 
 PROMPT = "a large red striped circle on grass at night"
 SAID = ("large", "red", "striped", "circle", "grass", "night")
@@ -37,7 +37,7 @@ def near(count, total, probability):
 
 def test_each_attribute_is_ignored_in_a_tenth_of_the_pictures(drawn):
     for word in SAID:
-        ignored = sum(word not in present(recall(image, "scene")) for image, _ in drawn)
+        ignored = sum(word not in present(scene_of(image)) for image, _ in drawn)
         assert near(ignored, len(drawn), FAULT), word
     sound = sum(recall(image, "faults") == () for image, _ in drawn)
     assert near(sound, len(drawn), (1 - FAULT) ** len(SAID))
@@ -45,7 +45,7 @@ def test_each_attribute_is_ignored_in_a_tenth_of_the_pictures(drawn):
 
 def test_what_was_ignored_is_remembered_and_not_told(drawn):
     for image, notes in drawn:
-        shown_instead = present(recall(image, "scene"))
+        shown_instead = present(scene_of(image))
         expected = {f"{word} ignored" for word in SAID if word not in shown_instead}
         assert {fault.partition(":")[0] for fault in recall(image, "faults")} == expected
         assert all(fault.split(": ")[1] in shown_instead for fault in recall(image, "faults"))
@@ -68,9 +68,7 @@ def test_what_is_not_ignored_is_as_the_flawless_painter_draws_it(drawn):
 
 def test_a_value_kept_out_is_not_drawn_instead():
     prompt = "a red circle, no white, no black, no blue, no green, no purple, no orange"
-    colours = {
-        recall(image, "scene").things[0].colour for image, _ in FaultyPainter().generate([prompt] * 200, range(200))
-    }
+    colours = {scene_of(image).things[0].colour for image, _ in FaultyPainter().generate([prompt] * 200, range(200))}
     assert colours == {"red", "yellow"}
 
 
@@ -91,7 +89,7 @@ def edited(instruction, count=600):
         text = instruction.format(shape=before.things[0].shape)
         right, _ = edit(before, text, seed)
         image, notes = retoucher.edit([shown(before)], [text], [seed])[0]
-        yield before, right, recall(image, "scene"), recall(image, "faults"), notes
+        yield before, right, scene_of(image), recall(image, "faults"), notes
 
 
 def differing(one: Scene, other: Scene) -> set[str]:
@@ -163,7 +161,7 @@ def test_a_masked_or_foreign_picture_is_edited_as_the_flawless_editor_does():
         pairs = [one.edit([image], ["make it day"], [1])[0] for one in (Retoucher(), FaultyRetoucher())]
         assert pairs[0][1] == pairs[1][1]
         assert pairs[1][0].size == (64, 64)
-    assert text_of(recall(picture, "scene"))
+    assert text_of(scene_of(picture))
 
 
 # -- both ------------------------------------------------------------------------------------------------------------

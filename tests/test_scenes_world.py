@@ -5,10 +5,10 @@ import inspect
 import numpy as np
 import pytest
 
-from maia_kernel.lab.images import recall, remember
+from maia_kernel.lab.images import remember
 from maia_kernel.scenes.language import text_of
 from maia_kernel.scenes.scene import VOCABULARY, Scene
-from maia_kernel.scenes.world import Captioner, Gallery, Painter, Retoucher
+from maia_kernel.scenes.world import Captioner, Gallery, Painter, Retoucher, scene_of
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_dataset_is_fixed_and_counts_from_both_ends():
     assert len(gallery) == 4096
     assert gallery[5].tobytes() == Gallery()[5].tobytes() == gallery[5 - 4096].tobytes()
     assert gallery[5].tobytes() != gallery[6].tobytes()
-    assert isinstance(recall(gallery[5], "scene"), Scene)
+    assert isinstance(scene_of(gallery[5]), Scene)
     with pytest.raises(IndexError):
         gallery[4096]
 
@@ -62,12 +62,12 @@ def test_no_network_was_trained_on_the_dataset():
 
 def test_an_edited_picture_differs_where_the_edit_is(retoucher):
     image = paint("a large red plain circle on sand by day")
-    scene = recall(image, "scene")
+    scene = scene_of(image)
     edited, notes = retoucher.edit([image], ["make the circle blue"], [0])[0]
     rows, columns = np.nonzero(np.any(np.asarray(image) != np.asarray(edited), axis=2))
     assert notes == ()
     assert np.hypot(columns + 0.5 - scene.things[0].x, rows + 0.5 - scene.things[0].y).max() < 18
-    assert text_of(recall(edited, "scene")) == "a large blue plain circle on sand by day"
+    assert text_of(scene_of(edited)) == "a large blue plain circle on sand by day"
 
 
 def test_an_edit_that_matches_nothing_returns_the_picture_itself(retoucher):
@@ -88,7 +88,7 @@ def test_a_picture_without_a_scene_is_read_from_its_pixels(retoucher):
     image = paint("a large red plain circle on sand by day")
     image.info.clear()
     edited, notes = retoucher.edit([image], ["replace the circle with a star"], [0])[0]
-    assert text_of(recall(edited, "scene")) == "a large red plain star on sand by day"
+    assert text_of(scene_of(edited)) == "a large red plain star on sand by day"
     assert notes[0].startswith("this picture was read from its pixels")
 
 

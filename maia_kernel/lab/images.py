@@ -12,13 +12,14 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from maia_kernel.artifacts import GREY
 from maia_kernel.errors import BadImage
 
 __all__ = [
@@ -28,11 +29,15 @@ __all__ = [
     "dim",
     "enlarge",
     "grid",
+    "identity",
     "is_image",
+    "origin_of",
     "original_of",
+    "placeholder",
     "png_bytes",
     "recall",
     "remember",
+    "remembered",
 ]
 
 _KEY = "maia_kernel"
@@ -82,10 +87,47 @@ def recall(image: Image.Image, key: str) -> Any:
     return held[1][key]
 
 
+def remembered(image: Image.Image) -> dict[str, Any]:
+    """Return all facts remembered with these very pixels."""
+    held = image.info.get(_KEY)
+    return dict(held[1]) if held is not None and held[0] == content_hash(image) else {}
+
+
 def original_of(image: Image.Image) -> Image.Image:
     """Return the picture that a masked picture was made from; any other picture is its own original."""
     original = recall(image, "original")
     return original if isinstance(original, Image.Image) else image
+
+
+def origin_of(image: Image.Image) -> str | None:
+    """Return where a picture comes from: "dataset", "generated", "withheld", or None where that is not known.
+
+    What was cut out of a picture of a dataset, or made from it by resizing or painting, still comes from there.
+    """
+    held = image.info.get(_KEY)
+    origin = None if held is None else held[1].get("origin")
+    return origin if origin in ("dataset", "withheld") or recall(image, "origin") else None
+
+
+def identity(image: Image.Image) -> dict[str, str | None]:
+    """Return hashes of all that a describer may see of a picture: itself, its original and its mask.
+
+    Of a placeholder they are those of the picture that it stands for.
+    """
+    facts = remembered(image)
+    if "withheld" in facts:
+        return dict(facts["withheld"])
+    original, mask = facts.get("original"), facts.get("mask")
+    return {
+        "picture": content_hash(image),
+        "original": None if original is None else content_hash(original),
+        "mask": None if mask is None else hashlib.sha256(f"{mask.shape} ".encode() + mask.tobytes()).hexdigest(),
+    }
+
+
+def placeholder(size: tuple[int, int], stands_for: Mapping[str, str | None]) -> Image.Image:
+    """Return a grey picture in place of one that was left out, which knows the `identity` of that one."""
+    return remember(Image.new("RGB", size, GREY), withheld=dict(stands_for), origin="withheld")
 
 
 # -- reading --------------------------------------------------------------------------------------------------------
@@ -329,7 +371,7 @@ def dim(image: Image.Image, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> Image.
     if mask.shape != pixels.shape[:2]:
         raise BadImage(f"a mask of shape {mask.shape} does not fit a picture of {image.height}x{image.width} pixels")
     masked = np.where(mask[:, :, None], pixels, pixels // _DIMMED)
-    return remember(Image.fromarray(masked), original=image, mask=mask)
+    return remember(Image.fromarray(masked), original=image, mask=mask, origin=origin_of(image))
 
 
 def grid(images: Sequence[Image.Image], columns: int | None = None, *, gap: int = 4) -> Image.Image:

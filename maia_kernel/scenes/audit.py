@@ -15,6 +15,7 @@ from PIL.Image import Image
 from maia_kernel.lab.images import recall
 from maia_kernel.scenes.language import LIGHT_PHRASES, object_text
 from maia_kernel.scenes.scene import OBJECT_FAMILIES, VOCABULARY, Scene, draw, pick
+from maia_kernel.scenes.world import scene_of
 
 PROMPTS, EDITS = 200, 100
 
@@ -69,7 +70,7 @@ def audit(tools: Any, seed: object = 0, prompts: int = PROMPTS, edits: int = EDI
         drawn = tools.measure({"prompts": [_prompt(seed, i, i % 3 == 2) for i in range(prompts)]})
         bases = tools.text2image([_prompt(seed, prompts + i, i % 2 == 1) for i in range(edits)])
         # An instruction speaks of what the picture shows, as it would if its author had looked at it.
-        changes = [_instruction(recall(base, "scene"), i, seed) for i, base in enumerate(bases)]
+        changes = [_instruction(scene_of(base), i, seed) for i, base in enumerate(bases)]
         edited = tools.measure({"edits": tools.edit_images(bases, changes)[0][1::2]})
     parts = {
         name: list(zip(result.images[name], result.checks[name], strict=True))
@@ -108,8 +109,9 @@ def _prompt(seed: object, i: int, double: bool) -> str:
     return text + (f" {LIGHT_PHRASES[word['light']]}" if "light" in word else "")
 
 
-def _instruction(scene: Scene, i: int, seed: object) -> str:
+def _instruction(scene: Scene | None, i: int, seed: object) -> str:
     """An instruction that the picture of this scene can follow."""
+    assert scene is not None  # every picture here was drawn from one
     thing = scene.things[0]
     new = {
         family: pick(

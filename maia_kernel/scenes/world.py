@@ -6,14 +6,15 @@ The lab knows these four classes by name only; each offers what the same part of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
 
+from maia_kernel.errors import BadCall
 from maia_kernel.lab.images import original_of, recall, remember
 from maia_kernel.scenes import edits, language, render
-from maia_kernel.scenes.scene import VOCABULARY, Scene, random_scene
+from maia_kernel.scenes.scene import VOCABULARY, Scene, from_json, random_scene, to_json
 
 # What determines the pictures of this world; their bytes are its revision.
 PICTURES = ("scene", "shapes", "materials", "render")
@@ -29,8 +30,17 @@ def revision_of(*modules: str) -> str:
 
 
 def shown(scene: Scene) -> Image.Image:
-    """The picture of a scene, which it remembers."""
-    return remember(render.picture(scene), scene=scene)
+    """The picture of a scene, which it remembers as JSON, so that the scene survives the artifact store."""
+    return remember(render.picture(scene), scene=to_json(scene))
+
+
+def scene_of(image: Image.Image) -> Scene | None:
+    """The scene that a picture was drawn from; None where it remembers none."""
+    data = recall(image, "scene")
+    try:
+        return from_json(data) if isinstance(data, Mapping) else None
+    except BadCall:
+        return None
 
 
 class Painter:
@@ -120,8 +130,8 @@ class Retoucher:
 def scene_in(image: Image.Image) -> tuple[Scene, tuple[str, ...]]:
     """The scene that a picture was drawn from, else the scene that its pixels show, and a note that says so."""
     original = original_of(image)
-    scene = recall(original, "scene")
-    if isinstance(scene, Scene):
+    scene = scene_of(original)
+    if scene is not None:
         return scene, ()
     from maia_kernel.scenes import captions, perception
 
