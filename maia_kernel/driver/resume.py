@@ -15,6 +15,7 @@ from maia_kernel.driver.investigate import Nobody, kernel_environment, require, 
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
+from maia_kernel.driver.zygote import Zygote
 from maia_kernel.errors import KernelError, NotebookError, UsageError
 
 
@@ -29,6 +30,7 @@ def resume(
     strict: bool = False,
     limits: Limits | None = None,
     watch: Watcher | None = None,
+    zygote: Zygote | None = None,
 ) -> Investigation:
     """Let the agent go on with a saved, and perhaps edited, notebook; the same as ``maia continue``.
 
@@ -40,7 +42,7 @@ def resume(
     ----------
     notebook : path
         The notebook, which is appended to.
-    agent, base_url, limits, watch
+    agent, base_url, limits, watch, zygote
         As :func:`investigate`.
     question : str, optional
         A further question, appended as a cell.
