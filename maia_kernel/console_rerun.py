@@ -7,7 +7,6 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -64,8 +63,8 @@ class Rerun:
 
     def tell(self, done: int, total: int, what: str) -> None:
         """How far it is."""
-        room = max(10, self._log.width - 45)
-        self._bar.update(self._task, completed=done, total=total, description=textwrap.shorten(what, room, placeholder="…"))
+        what = textwrap.shorten(what, max(10, self._log.width - 45), placeholder="…")
+        self._bar.update(self._task, completed=done, total=total, description=what)
 
     def say(self, text: str) -> None:
         """Lines as they are."""
@@ -97,6 +96,10 @@ class Rerun:
         width = self._console.width
         for line in textwrap.wrap(text, max(width, 40), initial_indent=" " * 9, subsequent_indent=" " * 11):
             self._console.print(Text(line, "dim"), soft_wrap=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _cell_line(cell: Cell) -> str:

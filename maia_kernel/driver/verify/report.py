@@ -75,7 +75,7 @@ class Report:
     Attributes
     ----------
     notebook : str
-        Its file's name.
+        Its path, as it was given.
     device : str
         Where the subject model ran.
     tolerance : float

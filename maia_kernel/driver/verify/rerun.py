@@ -126,10 +126,11 @@ def rerun(
     if out is not None:
         destination(out, Study())
     investigation = Investigation.open(path)
-    keep = [beside(path), resolve(os.environ, Path.cwd()).cache / "artifacts"] if in_place else []
-    with Scratch(keep=keep, read=[beside(path)], recompute=True, strict=strict) as scratch:
+    places = resolve(os.environ, Path.cwd())
+    keep = [beside(path), places.cache / "artifacts"] if in_place else []
+    with Scratch(keep, [beside(path), *places.stores], recompute=True, strict=strict) as scratch:
         ran = run_cells(investigation.nb, path.parent, scratch, zygote=zygote, watch=watch)
-        report = _report(path.name, investigation.nb, ran, strict=strict, device=scratch.device)
+        report = _report(str(path), investigation.nb, ran, strict=strict, device=scratch.device)
     if in_place or out is not None:
         _save(investigation, ran, out)
     return report
