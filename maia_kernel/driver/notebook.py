@@ -20,6 +20,7 @@ from maia_kernel.driver import edits, transcript
 from maia_kernel.driver.cells import Code, Final, Markdown, Notice, Turn
 from maia_kernel.driver.fileformat import blank, encode, parse
 from maia_kernel.driver.files import SharedFile
+from maia_kernel.driver.markup import neutralise
 from maia_kernel.driver.messages import Message, Reply
 from maia_kernel.errors import NotebookError, UnknownName, UsageError
 
@@ -169,7 +170,7 @@ class Investigation:
         appended = []
         for part in turn.cells:
             if isinstance(part, Markdown):
-                source = _readable(part.source) if turn.final else part.source
+                source = neutralise(_readable(part.source) if turn.final else part.source)
                 cell = new_markdown_cell(source)
             else:
                 source = part.source

@@ -77,7 +77,7 @@ def resume(
     environment = kernel_environment(os.environ)
     name = investigation.kernel_name
     with (
-        warm(None, environment) as zygote,
+        warm(zygote, environment) as zygote,
         Kernel(env=environment, cwd=investigation.path.parent, kernel_name=name, zygote=zygote) as kernel,
     ):
         failed = _Restoring(investigation, kernel, limits or Limits(), watch, strict=strict).run(found)
