@@ -20,7 +20,8 @@ _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan\b|in
 _LETTER = re.compile(r"[^\W\d_]")
 _INTEGER = re.compile(r"[-+]?\d+\.?")
 _SHOWN = 60  # characters of a line of text, or of the words before a number
-_ALIGNED = 3000  # lines; beyond them finding what was inserted where would take too long
+_ROWS = 40  # of a table, above which its head is looked for
+_ALIGNED = 1000  # lines; beyond them finding what was inserted where would take too long
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Change:
         if self.what:
             by = "" if self.relative is None else f" ({self.relative * 100:+.1f} %)"
             return f"{self.what} {self.was} -> {self.now}{by}"
+        if " ".join(self.was.split()) == " ".join(self.now.split()):
+            return f"spaces in: {_cut(self.now)}"
         if not self.was or not self.now:
             return f"{'new' if self.now else 'gone'}: {_cut(self.now or self.was)}"
         return f"{_cut(self.was)} -> {_cut(self.now)}"
@@ -71,21 +74,21 @@ def changes(saved: str, fresh: str, relative: float) -> list[Change]:
     old, new = saved.rstrip("\n").split("\n"), fresh.rstrip("\n").split("\n")
     found: list[Change] = []
     spaced: list[Change] = []
-    for above, was, now in _pairs(old, new):
+    for position, was, now in _pairs(old, new):
         if was is None or now is None:
             found.append(Change("", was or "", now or ""))
         elif was != now and _skeleton(was) != _skeleton(now):
             found.append(Change("", was.strip(), now.strip()))
         elif was != now:
-            found += _numbers(was, now, above, relative)
+            found += _numbers(was, now, old[max(0, position - _ROWS) : position], relative)
             if _NUMBER.findall(was) == _NUMBER.findall(now):
-                spaced.append(Change("", f"spaces in: {was.strip()}", now.strip()))
+                spaced.append(Change("", was, now))
     # Columns move when a name in one of their lines is longer: of interest only where nothing else has changed.
     return [change for change in found if change.was.strip() or change.now.strip()] or spaced
 
 
-def _pairs(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[Sequence[str], str | None, str | None]]:
-    """Lines that belong together, None where there is no partner, with the lines above the old one."""
+def _pairs(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, str | None, str | None]]:
+    """Lines that belong together, None where there is no partner, and the old one's place."""
     shapes = [_skeleton(line) for line in old], [_skeleton(line) for line in new]
     if shapes[0] == shapes[1] or max(len(old), len(new)) > _ALIGNED:
         spans: list[tuple[int, int, int, int]] = [(0, len(old), 0, len(new))]
@@ -94,7 +97,7 @@ def _pairs(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[Sequence[st
     for begin, end, start, stop in spans:
         for offset in range(max(end - begin, stop - start)):
             i, j = begin + offset, start + offset
-            yield old[: min(i, end)], old[i] if i < end else None, new[j] if j < stop else None
+            yield min(i, end), old[i] if i < end else None, new[j] if j < stop else None
 
 
 def _skeleton(line: str) -> str:
@@ -163,4 +166,5 @@ def _tail(text: str) -> str:
 
 
 def _cut(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
