@@ -17,6 +17,7 @@ floor: standard library only.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import logging
@@ -139,6 +140,11 @@ class Store:
             partial = partial or artifact
         return partial
 
+    def holds(self, request: Mapping[str, Any]) -> bool:
+        """Whether there is a record for a request; it may be damaged."""
+        address = address_of(request)
+        return any((folder / address).exists() for folder in self.folders)
+
     def put(
         self,
         request: Mapping[str, Any],
@@ -159,8 +165,11 @@ class Store:
         Returns
         -------
         bool
-            False where it cannot be written, which is no error: `trouble` then says why.
+            False where it cannot be written, which is no error: `trouble` then says why; and for a store without
+            folders.
         """
+        if not self.folders:
+            return False
         suffix = KINDS[request["kind"]]
         entries: list[dict[str, Any]] = []
         try:
@@ -172,26 +181,27 @@ class Store:
                 write(self.folders[0] / place_of(entries[-1]["name"]), data)
             record = {"format": FORMAT, "request": dict(request), "facts": dict(facts), "files": entries}
             write(self.folders[0] / address_of(request), record_bytes(record))
-        except (OSError, IndexError) as error:
-            self.trouble = getattr(error, "strerror", "") or "there is no folder for it"
+        except OSError as error:
+            self.trouble = str(error.strerror)
             return False
         return True
 
     def revisions(self, kind: str, backend: str) -> tuple[str, ...]:
         """Return the revisions of a backend of which the first folder that knows it holds anything."""
+        return tuple(sorted({str(request["revision"]) for request in self.search(kind, backend)}))
+
+    def search(self, kind: str, backend: str, **parts: object) -> list[Mapping[str, Any]]:
+        """Return the requests about a backend in the first folder that holds any with these parts; slow."""
         for folder in self.folders:
-            found = set()
-            with contextlib.suppress(OSError):
-                for place in (folder / kind).iterdir():
-                    if place.name.startswith(f"{part(backend)}@"):
-                        record = next((one for one in place.glob("??/*.json")), None)
-                        with contextlib.suppress(OSError, Damaged):
-                            if record is not None:
-                                address = f"{kind}/{place.name}/{record.parent.name}/{record.name}"
-                                found.add(str(record_of(record.read_bytes(), address)["request"]["revision"]))
+            found = []
+            for record in sorted(folder.glob(f"{kind}/{glob.escape(part(backend))}@*/??/*.json")):
+                with contextlib.suppress(OSError, Damaged):
+                    request = record_of(record.read_bytes(), record.relative_to(folder).as_posix())["request"]
+                    if request["backend"] == backend and parts.items() <= request.items():
+                        found.append(request)
             if found:
-                return tuple(sorted(found))
-        return ()
+                return found
+        return []
 
     def used(self, request: Mapping[str, Any], how: How, same: bool | None = None, what: str = "") -> None:
         """Write into the account that a cell has asked for something."""

@@ -58,7 +58,7 @@ def test_every_name_is_checked_before_anything_is_loaded(kind: str, monkeypatch:
 
 
 def test_a_wrong_layer_or_unit_is_found_before_exemplars_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maia_kernel.lab.system.open_store", lambda *_: pytest.fail("searched too early"))
+    monkeypatch.setattr("maia_kernel.lab.subjects.open_store", lambda *_: pytest.fail("searched too early"))
     with pytest.raises(UnknownName, match="did you mean logits"):
         load(MODEL, "logit", 0, **WORLD)
     with pytest.raises(UnitOutOfRange):

@@ -9,16 +9,19 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 
-from maia_kernel.lab import names
+from maia_kernel.artifacts import Store
+from maia_kernel.lab.asking import open_artifacts
 from maia_kernel.lab.datasets import DATASETS
-from maia_kernel.lab.describers import DESCRIBERS, Describer, find_describer
-from maia_kernel.lab.generators import EDITORS, GENERATORS, Editor, Generator, find_editor, find_generator
+from maia_kernel.lab.describers import DESCRIBERS, Describer
+from maia_kernel.lab.generators import EDITORS, GENERATORS, Editor, Generator
 from maia_kernel.lab.models import MODELS
 from maia_kernel.lab.showing import configure_ipython, say
+from maia_kernel.lab.stored import StoredDescriber, StoredEditor, StoredGenerator, check
 from maia_kernel.lab.system import System
 from maia_kernel.lab.tools import Tools
 
@@ -41,8 +44,11 @@ def load(
 ) -> tuple[System, Tools]:
     """Load a model, one of its units, and the tools to study it.
 
-    Seeds `random`, numpy and torch, and keeps torch to one thread unless ``OMP_NUM_THREADS`` says otherwise. Exemplars
-    that are not in the user's cache yet are searched first. Prints a summary of what was loaded.
+    Seeds `random`, numpy and torch, turns TF32 off, and keeps torch to one thread unless ``OMP_NUM_THREADS`` says
+    otherwise. Exemplars that are not in the user's cache yet are searched first. Prints a summary of what was loaded.
+
+    What is drawn, edited, described and found is kept in the artifact store, and comes from there the next time; so
+    does what an instrument, the dataset or the model that is not on this machine once returned.
 
     Parameters
     ----------
@@ -53,7 +59,7 @@ def load(
     unit : int or str
         Number of a unit, or its name where units have names (``"red"``).
     dataset, generator, editor, describer : str
-        Names, or ``"package.module:Class"``.
+        Names, or ``"package.module:Class"``; with ``@revision``, only that revision of it will do.
     seed : int
         Of all random choices.
 
@@ -65,7 +71,8 @@ def load(
     Raises
     ------
     UnknownName
-        For a name that does not exist, with near matches; all names are checked before anything is loaded.
+        For a name that neither this machine nor the store knows, with near matches; all names are checked before
+        anything is loaded.
     UnitOutOfRange
         For a unit that the layer does not have.
 
@@ -74,14 +81,16 @@ def load(
     >>> from maia_kernel import load
     >>> system, tools = load("scenes", "layer3", 17)
     """
+    store = open_artifacts()
+    plain = dataset.partition("@")[0]
+    check("model", model, MODELS, lambda: bool(store.search("subject", model)))
+    check("dataset", dataset, DATASETS, lambda: bool(store.search("subject", model, dataset=plain)))
     for kind, name, table in (
-        ("model", model, MODELS),
-        ("dataset", dataset, DATASETS),
         ("generator", generator, GENERATORS),
         ("editor", editor, EDITORS),
         ("describer", describer, DESCRIBERS),
     ):
-        names.check(kind, name, table)
+        check(kind, name, table, partial(_is_known, store, kind, name))
     _quiet()
     configure_ipython()
     random.seed(seed)
@@ -89,15 +98,22 @@ def load(
     torch.manual_seed(seed)
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
-    painter, retoucher, teller = find_generator(generator), find_editor(editor), find_describer(describer)
+    # The same numbers on every device, as far as that goes.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    painter, retoucher = StoredGenerator(generator, store), StoredEditor(editor, store)
+    teller = StoredDescriber(describer, store)
     line = _ProgressLine("searching exemplars")
     try:
-        system = System(model, layer, unit, dataset=dataset, progress=line)
+        system = System(model, layer, unit, dataset=dataset, progress=line, store=store)
     finally:
         line.clear()
     tools = Tools(system, painter, retoucher, teller, seed=seed)
     say(_summary(system, painter, retoucher, teller))
     return system, tools
+
+
+def _is_known(store: Store, kind: str, name: str) -> bool:
+    return bool(store.search(kind, name.partition("@")[0]))
 
 
 def _summary(system: System, generator: Generator, editor: Editor, describer: Describer) -> str:
@@ -106,6 +122,8 @@ def _summary(system: System, generator: Generator, editor: Editor, describer: De
         f"dataset {system.dataset_name} ({system.dataset_size} images); generator {generator.name}; "
         f"editor {editor.name}; describer {describer.name}",
     ]
+    if system._subject.model is not None and system._subject.model.stored:
+        lines.append(f"the weights of {system.model_name} are those kept beside the notebook; this machine's differ")
     if generator.vocabulary:
         lines.append("the generator draws only these words:")
         lines += [f"  {family}: {', '.join(words)}" for family, words in generator.vocabulary.items()]

@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from maia_kernel.artifacts import Store
 from maia_kernel.errors import BadCall, UnknownName, UsageError
 from maia_kernel.lab import names, tracing
 from maia_kernel.lab.units import Unit, positions, unit_of
+from maia_kernel.locations import resolve
 
 __all__ = ["MODELS", "Layer", "Model", "batches", "layer_of", "layers", "load_model", "unit_number"]
 
@@ -48,11 +52,14 @@ class Model:
         In eval mode, channels last.
     preprocess : callable
         PIL RGB image -> tensor (3, H, W).
+    stored : bool
+        Whether its weights come from an artifact store, and not from its builder.
     """
 
     name: str
     module: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
+    stored: bool = False
 
     @cached_property
     def revision(self) -> str:
@@ -104,27 +111,58 @@ class Layer:
         return unit_of((self.units, self.height, self.width), index, self.name, spatial=self.spatial)
 
 
-def load_model(name: str) -> Model:
+def load_model(name: str, store: Store | None = None) -> Model:
     """Build a model by name.
 
     Parameters
     ----------
     name : str
         A key of `MODELS`, or ``"package.module:builder"``; with ``@revision`` where the builder knows several.
+    store : Store, optional
+        Where it holds weights of this model, those are loaded in place of the builder's.
 
     Raises
     ------
     UnknownName
         Listing near matches.
     UsageError
-        For a revision of a model that has none.
+        For a revision of a model that has none; for weights in the store that do not fit, or of which there are
+        several.
     """
     builder = names.find("model", name, MODELS)
     plain, _, revision = name.partition("@")
     if revision and not inspect.signature(builder).parameters:
         raise UsageError(f"the model '{plain}' has no revisions; leave out '@{revision}'")
     module, preprocess = builder(revision) if revision else builder()
-    return Model(name, module.eval().requires_grad_(False).to(memory_format=torch.channels_last), preprocess)
+    model = Model(name, module.eval().requires_grad_(False).to(memory_format=torch.channels_last), preprocess)
+    return model if store is None else _with_stored_weights(model, store)
+
+
+def _with_stored_weights(model: Model, store: Store) -> Model:
+    """Load the weights that a store holds for a model, where they are others than the model's own."""
+    # Not those in the user's cache: they would change the model for every other notebook.
+    cache = resolve(os.environ, Path.cwd()).cache / "artifacts"
+    held = Store([folder for folder in store.folders if folder != cache])
+    revisions = held.revisions("weights", model.name)
+    if not revisions or model.revision in revisions:
+        return model
+    if len(revisions) > 1:
+        raise UsageError(f"there are {len(revisions)} sets of weights for {model.name} beside the notebook; keep one")
+    request = {"kind": "weights", "backend": model.name, "revision": revisions[0]}
+    artifact = held.get(request)
+    if artifact is None or artifact.files[0] is None:
+        return model
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        model.module.load_state_dict(load(artifact.files[0]))
+    except (RuntimeError, SafetensorError) as error:
+        raise UsageError(
+            f"the weights of {model.name} beside the notebook do not fit the model that is here"
+        ) from error
+    store.used(request, "store", what=f"the weights of {model.name}")
+    return Model(model.name, model.module, model.preprocess, stored=True)
 
 
 def batches(model: Model, images: Iterable[Image.Image], *, pixels: int = _PIXELS) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from maia_kernel.errors import BadImage
-from maia_kernel.lab.images import as_image, is_image, png_bytes
+from maia_kernel.lab.images import as_image, is_image, origin_of, png_bytes
 
 __all__ = ["configure_ipython", "say", "show", "show_picture"]
 
@@ -48,10 +48,12 @@ def show(*items: object) -> None:
         i += 1
 
 
-def show_picture(picture: Image.Image | bytes, caption: str | None = None, *, plain: str | None = None) -> None:
+def show_picture(
+    picture: Image.Image | bytes, caption: str | None = None, *, plain: str | None = None, origin: str | None = None
+) -> None:
     """Publish a picture, with its caption as text beside it and in its ``text/plain``.
 
-    Outside a kernel only text is written.
+    Outside a kernel only text is written. Where the picture comes from stands in the output's metadata.
 
     Parameters
     ----------
@@ -61,6 +63,8 @@ def show_picture(picture: Image.Image | bytes, caption: str | None = None, *, pl
         Text beside the picture.
     plain : str, optional
         What stands for the picture where it cannot be shown; the caption unless given, else its size.
+    origin : str, optional
+        Where the picture comes from; what it remembers unless given.
     """
     from IPython import get_ipython
 
@@ -68,11 +72,13 @@ def show_picture(picture: Image.Image | bytes, caption: str | None = None, *, pl
         data, standing = picture, "figure"
     else:
         data, standing = png_bytes(_enlarged(picture)), f"picture, {picture.width}x{picture.height} pixels"
+        origin = origin or origin_of(picture)
     plain = plain or caption or standing
     if get_ipython() is not None:  # type: ignore[no-untyped-call,unused-ignore]
         from IPython.display import publish_display_data
 
-        publish_display_data({"image/png": base64.b64encode(data).decode("ascii"), "text/plain": plain})
+        shown = {"image/png": base64.b64encode(data).decode("ascii"), "text/plain": plain}
+        publish_display_data(shown, metadata={"image/png": _metadata(origin)} if origin else {})
         if caption is not None:
             say(caption)
     else:
@@ -86,8 +92,18 @@ def configure_ipython() -> None:
     shell = get_ipython()  # type: ignore[no-untyped-call,unused-ignore]
     if shell is not None and shell.display_formatter is not None:
         formatters = shell.display_formatter.formatters
-        formatters["image/png"].for_type(Image.Image, png_bytes)
+        formatters["image/png"].for_type(Image.Image, _formatted)
         formatters["image/jpeg"].for_type(Image.Image, lambda image: None)
+
+
+def _formatted(image: Image.Image) -> bytes | tuple[bytes, dict[str, str]]:
+    """A picture as IPython wants it: with metadata where there is any."""
+    origin = origin_of(image)
+    return (png_bytes(image), _metadata(origin)) if origin else png_bytes(image)
+
+
+def _metadata(origin: str) -> dict[str, str]:
+    return {"maia": origin}
 
 
 def _flat(items: object) -> Any:

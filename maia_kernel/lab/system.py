@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from PIL.Image import Image
 from torch import nn
 
-from maia_kernel.errors import BadCall
+from maia_kernel.artifacts import Store
+from maia_kernel.errors import BadCall, NotAtHand
 from maia_kernel.lab import models, tracing
+from maia_kernel.lab.asking import open_artifacts
 from maia_kernel.lab.calls import Received, receive
-from maia_kernel.lab.datasets import find_dataset, pictures
-from maia_kernel.lab.exemplars import Progress, open_store
-from maia_kernel.lab.images import as_image, as_images, dim, enlarge, original_of
+from maia_kernel.lab.exemplars import Progress
+from maia_kernel.lab.images import as_images, dim, enlarge, original_of, recall
+from maia_kernel.lab.subjects import Subject
 
 __all__ = ["System", "cut_exemplars"]
 
@@ -40,7 +42,8 @@ class System:
     threshold : float
         Activation above which a position of the map counts as active; masks keep what is strictly above it.
     model : torch.nn.Module
-        The network itself, for white-box work; raises BadCall for a model that keeps its inside to itself.
+        The network itself, for white-box work; raises BadCall for a model that keeps its inside to itself, NotAtHand
+        for one that is not on this machine.
     dataset_name : str
         Name of the dataset that exemplars come from.
     dataset_size : int
@@ -64,28 +67,25 @@ class System:
         *,
         dataset: str = "scenes",
         progress: Progress | None = None,
+        store: Store | None = None,
     ):
-        subject = models.load_model(model_name)
-        self._dataset = find_dataset(dataset)
-        self._layer = models.layer_of(subject, layer, next(pictures(self._dataset)))
-        self._unit = self._layer.unit(models.unit_number(subject, self._layer, unit))
-        self._subject = subject
-        self._exemplars = open_store(subject, self._dataset, layer, progress)
-        self.model_name = model_name
-        self.dataset_name, self.dataset_size = self._dataset.name, len(self._dataset)
-        self.layer = layer
-        self.unit = self.neuron_num = self._unit.index
-        known = subject.unit_names(layer)
-        self.unit_name = known[self.unit] if known else None
-        self.threshold, self._rule = self._exemplars.threshold(layer, self.unit)
+        self._store = open_artifacts() if store is None else store
+        self._subject = Subject(model_name, layer, unit, dataset, self._store, progress)
+        facts = self._subject.facts
+        self.model_name, self.layer = model_name, layer
+        self.unit = self.neuron_num = facts.unit
+        self.unit_name = facts.unit_name
+        self.threshold = facts.threshold
+        self.dataset_name, self.dataset_size = facts.dataset_name, facts.dataset_size
 
     @property
     def model(self) -> nn.Module:
         """The network itself."""
-        sealed = getattr(self._subject.module, "sealed", "")
+        module = self._subject.at_hand().module
+        sealed = getattr(module, "sealed", "")
         if sealed:
             raise BadCall(f"system.model is not for looking at here: {sealed}; study the unit with system.call_neuron")
-        return self._subject.module
+        return module
 
     def call_neuron(self, images: Iterable[object]) -> tuple[list[float], list[Image]]:
         """Measure the unit's activation on pictures, and show where in each picture it is active.
@@ -113,21 +113,29 @@ class System:
         ...     print(f"{prompt}: {activation:.3f}")
         """
         originals = [original_of(image) for image in as_images(images)]
+        model, unit = self._subject.at_hand(), self._subject.unit
+        for i, image in enumerate(originals):
+            if recall(image, "withheld"):
+                raise NotAtHand(
+                    f"image {i} is a placeholder: pictures of the dataset {self.dataset_name} were left out of the "
+                    "artifacts; run this where the dataset is at hand"
+                )
         activations: list[float] = []
         masked: list[Image] = []
-        for batch in models.batches(self._subject, originals, pixels=_PIXELS):
-            maps = tracing.watch(self._subject.module, {self.layer: self._unit.maps}, batch)[self.layer].float()
-            activations += [round(value, 6) for value in self._unit.activations(maps).tolist()]
+        for batch in models.batches(model, originals, pixels=_PIXELS):
+            maps = tracing.watch(model.module, {self.layer: unit.maps}, batch)[self.layer].float()
+            activations += [round(value, 6) for value in unit.activations(maps).tolist()]
             for activation_map in maps.numpy():
                 original = originals[len(masked)]
                 masked.append(dim(original, enlarge(activation_map, original.size) > self.threshold))
         return activations, masked
 
     def __str__(self) -> str:
+        facts = self._subject.facts
         name = f", '{self.unit_name}'" if self.unit_name else ""
         return (
-            f"unit {self.unit} of {self._layer.units} in {self.layer} of {self.model_name}{name}; "
-            f"activation: {self._unit.pooling}; mask threshold {self.threshold:.3g} ({self._rule})"
+            f"unit {self.unit} of {facts.units} in {self.layer} of {self.model_name}{name}; "
+            f"activation: {self._subject.unit.pooling}; mask threshold {self.threshold:.3g} ({facts.rule})"
         )
 
     def __repr__(self) -> str:
@@ -136,6 +144,4 @@ class System:
 
 def cut_exemplars(system: System, count: int) -> list[tuple[float, Image]]:
     """Return (activation, masked picture) of a system's best exemplars, best first, at most as many as were kept."""
-    best = system._exemplars.best(system.layer, system.unit, count)
-    _, masked = system.call_neuron([as_image(system._dataset[number]) for _, number in best])
-    return [(round(activation, 6), image) for (activation, _), image in zip(best, masked, strict=True)]
+    return system._subject.exemplars(count, system.call_neuron)

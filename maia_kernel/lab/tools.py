@@ -10,13 +10,14 @@ from PIL.Image import Image
 from maia_kernel.errors import BadCall, UnknownName
 from maia_kernel.lab import generators
 from maia_kernel.lab.calls import Received, receive
-from maia_kernel.lab.describers import Describer, find_describer
-from maia_kernel.lab.generators import Editor, Generator, find_editor, find_generator
-from maia_kernel.lab.images import as_image, as_images, content_hash, is_image, original_of
+from maia_kernel.lab.describers import Describer
+from maia_kernel.lab.images import as_image, as_images, is_image, original_of
 from maia_kernel.lab.manipulation import drawn_from, edited_from, examine, sound
 from maia_kernel.lab.measuring import Measurement, effects_over, table
+from maia_kernel.lab.payloads import hash_of_original
 from maia_kernel.lab.plots import strip_plot
 from maia_kernel.lab.showing import say, show, show_picture
+from maia_kernel.lab.stored import StoredDescriber, StoredEditor, StoredGenerator
 from maia_kernel.lab.system import System, cut_exemplars
 
 __all__ = ["Tools"]
@@ -66,16 +67,16 @@ class Tools:
     def __init__(
         self,
         system: System,
-        generator: str | Generator = "scenes",
-        editor: str | Editor = "scenes",
+        generator: str | generators.Generator = "scenes",
+        editor: str | generators.Editor = "scenes",
         describer: str | Describer = "scenes",
         *,
         seed: int = 0,
     ):
         self._system = system
-        self._generator = find_generator(generator) if isinstance(generator, str) else generator
-        self._editor = find_editor(editor) if isinstance(editor, str) else editor
-        self._describer = find_describer(describer) if isinstance(describer, str) else describer
+        self._generator = StoredGenerator(generator, system._store)
+        self._editor = StoredEditor(editor, system._store)
+        self._describer = StoredDescriber(describer, system._store)
         self._seed = seed
         self.images_made = 0
 
@@ -177,7 +178,7 @@ class Tools:
             edits = edits * len(originals)
         if len(originals) != len(edits):
             raise BadCall(f"edit_images: {len(originals)} images but {len(edits)} instructions; call {usage}")
-        requests = [(content_hash(image), edit) for image, edit in zip(originals, edits, strict=True)]
+        requests = [(hash_of_original(image), edit) for image, edit in zip(originals, edits, strict=True)]
         seeds = generators.seeds(self._seed, self._editor, requests, variation)
         pictures = [one for one, _ in _noted(self._editor.edit(originals, edits, seeds), edits)] if edits else []
         self.images_made += len(pictures)
@@ -336,7 +337,7 @@ class Tools:
         if kept != values:
             say(f"without the pictures that failed:\n{table(kept, effects_checked)}")
         failed = {name: [check is not None and not check.ok for check in group] for name, group in checks.items()}
-        show_picture(strip_plot(values, failed=failed), plain=f"strip plot of {len(values)} conditions")
+        show_picture(strip_plot(values, failed=failed), plain=f"strip plot of {len(values)} conditions", origin="plot")
         return Measurement(values, images, effects, checks, effects_checked)
 
     def _bases(self, images: object, variation: int) -> tuple[list[Image], list[str]]:
