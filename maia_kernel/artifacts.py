@@ -235,7 +235,8 @@ class Scratch:
     Parameters
     ----------
     keep : sequence of Path
-        Stores that adopted artifacts are written to: that beside the notebook, that in the user's cache.
+        Stores that adopted artifacts are written to: that beside the notebook, that in the user's cache. Without any,
+        they last as long as this object does.
     read : sequence of Path
         Further stores for the kernel to read.
     recompute : bool
@@ -256,7 +257,7 @@ class Scratch:
         self, keep: Sequence[Path] = (), read: Sequence[Path] = (), *, recompute: bool = False, strict: bool = False
     ):
         self._keep = tuple(Path(folder).absolute() for folder in keep)
-        self._known = (*self._keep, *(Path(folder).absolute() for folder in read))
+        self._read = tuple(Path(folder).absolute() for folder in read)
         self._recompute, self._strict = recompute or strict, strict
         self._folder: Path | None = None
         self._read_so_far = 0
@@ -266,6 +267,7 @@ class Scratch:
     def __enter__(self) -> Scratch:
         self._folder = Path(tempfile.mkdtemp(prefix="maia-"))
         self._store.mkdir()
+        self._keep = self._keep or (self._folder / "adopted",)
         return self
 
     def __exit__(
@@ -291,7 +293,7 @@ class Scratch:
     @property
     def folders(self) -> tuple[Path, ...]:
         """All stores, that of the kernel first: where `copy` finds what a cell has used."""
-        return (self._store, *self._known)
+        return (self._store, *self._keep, *self._read)
 
     @property
     def environment(self) -> dict[str, str]:

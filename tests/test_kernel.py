@@ -18,6 +18,7 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
+from maia_kernel.artifacts import Scratch
 from maia_kernel.driver import kernel as module
 from maia_kernel.driver.collector import Collector
 from maia_kernel.driver.connection import Limits
@@ -452,3 +453,48 @@ def test_outputs_that_lag_behind_the_reply_of_a_silent_cell_are_waited_for(kerne
     result, cell = run(kernel, "import threading\nthreading.Event().wait(0.5)\nprint('late')")
     assert result.status == "ok"
     assert written(cell) == "late\n"
+
+
+# -- artifacts ------------------------------------------------------------------------------------------------------
+
+KEEP = """
+import os
+from pathlib import Path
+from maia_kernel.artifacts import Store
+store = Store([Path(os.environ["MAIA_STORE"].split(os.pathsep)[0])], Path(os.environ["MAIA_ACCOUNT"]))
+def keep(n):
+    request = {"kind": "describe", "backend": "b", "revision": "1", "n": n}
+    store.put(request, {}, [b"text"])
+    store.used(request, "made", what=f"text {n}")
+"""
+
+
+def test_what_a_cell_left_is_adopted_when_it_has_ended_and_discarded_when_it_was_stopped(tmp_path):
+    def kept() -> int:
+        return len(list((tmp_path / "kept").glob("describe/*/*/*.json")))
+
+    with Scratch([tmp_path / "kept"]) as scratch, Kernel(cwd=tmp_path, scratch=scratch) as kernel:
+        assert run(kernel, KEEP)[0].artifacts == ()
+        result, _ = run(kernel, "keep(1); keep(2)")
+        assert [(use.kind, use.how, use.what) for use in result.artifacts] == [
+            ("describe", "made", "text 1"),
+            ("describe", "made", "text 2"),
+        ]
+        result, _ = run(kernel, "keep(3); 1 / 0")
+        assert [use.what for use in result.artifacts] == ["text 3"]
+        result, _ = run(kernel, "keep(4)\nwhile True: pass", timeout=0.3)
+        assert (result.status, result.artifacts, kept()) == ("timeout", (), 3)
+        result, _ = run(kernel, "keep(5); os._exit(3)")
+        assert (result.status, result.artifacts, kept()) == ("died", (), 3)
+        kernel.restart()
+        run(kernel, KEEP)
+        result, _ = run(kernel, "keep(6)")
+        assert (len(result.artifacts), kept()) == (1, 4)
+
+
+def test_that_artifacts_cannot_be_kept_is_said_once(tmp_path):
+    (tmp_path / "kept").write_text("a file")
+    with Scratch([tmp_path / "kept"]) as scratch, Kernel(cwd=tmp_path, scratch=scratch) as kernel:
+        run(kernel, KEEP)
+        notes = [run(kernel, f"keep({n})")[0].note for n in (1, 2)]
+    assert notes == ["artifacts are not kept (describe: Not a directory)", ""]

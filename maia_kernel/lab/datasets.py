@@ -18,7 +18,7 @@ DATASETS: Mapping[str, str] = {
 
 
 class Dataset(Protocol):
-    """Pictures by number; the same number always gives the same picture.
+    """Pictures by number; the same number always gives the same picture. Making one is cheap.
 
     Attributes
     ----------

@@ -33,6 +33,9 @@ Drawn = list[tuple[Image.Image, tuple[str, ...]]]  # pictures, each with notes f
 class Generator(Protocol):
     """Text to image. Making one is cheap: what is heavy is loaded with the first picture.
 
+    What it remembers of a picture for later (``images.remember``) is JSON, tuples included, so that a picture from the
+    artifact store is as good as one that was just drawn.
+
     Attributes
     ----------
     name : str

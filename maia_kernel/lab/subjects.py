@@ -145,16 +145,18 @@ class Subject:
         return rows[:count]
 
     def _asked(self, request: dict[str, Any], what: str, codec: Codec[T], answer: Callable[[], T]) -> list[T]:
-        known = self._store.holds(request) and not self._store.recompute
-        backend = (lambda _: [answer()]) if known or self._is_searchable() else None
         where = f"unit {request['unit']} of {self._layer_name} of {self._model_name}"
+        question = Question(request, f"{what} of {where} in {self._dataset.name}", codec)
+        backend = None if self._is_spared(request) or not self._is_searchable() else lambda _: [answer()]
         name = f"dataset {self._dataset.name}" if self.model is not None else f"subject model {self._model_name}"
-        return ask(
-            self._store,
-            [Question(request, f"{what} of {where} in {self._dataset.name}", codec)],
-            backend,
-            f"the {name} is not on this machine",
-        )
+        return ask(self._store, [question], backend, f"the {name} is not on this machine")
+
+    def _is_spared(self, request: dict[str, Any]) -> bool:
+        """Whether a dataset whose revision is pinned need not even be opened."""
+        if not self._dataset.pinned or self._store.recompute:
+            return False
+        held = self._store.get(request)
+        return held is not None and held.whole
 
     def _is_searchable(self) -> bool:
         """Whether exemplars can be found here."""
