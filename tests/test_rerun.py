@@ -250,7 +250,7 @@ def test_the_edited_cell_what_differs_and_the_claims_on_it_are_named_and_no_othe
     by_turn = {cell.turn: cell for cell in report.cells if cell.turn}
     assert [cell.turn for cell in report.cells if cell.edited] == [2]
     assert [cell.turn for cell in report.cells if cell.status != "reproduced"] == [2, 3]
-    assert [str(one) for one in by_turn[3].differences][0].startswith("first of two: ")
+    assert next(str(one) for one in by_turn[3].differences).startswith("first of two: ")
     assert [claim.label for claim in report.claims if claim.changed] == ["large checkered", "any checkered"]
     verdicts = ["stands", "fell", "fell", "stands", "cannot be judged"]
     assert [claim.verdict for claim in report.claims] == verdicts

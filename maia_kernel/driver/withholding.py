@@ -52,18 +52,19 @@ def _withhold(output: NotebookNode) -> int:
     data = output.get("data")
     if not isinstance(data, Mapping):
         return 0
-    size, taken = None, 0
+    size, taken = None, False
     for mime in list(data):
         if mime in _TEXTS or (mime in _RICH and not _shows_pictures(data[mime])) or kind_of(output, mime) in KEPT:
             continue
         picture = decoded(str(data[mime])) if mime.startswith("image/") and isinstance(data[mime], str) else None
         size = picture.size if picture is not None else size
         del data[mime]
-        taken = 1
-    if taken:
-        data["image/png"] = _placeholder(size or _SIZE)
-        output.metadata["image/png"] = NotebookNode(maia="withheld")
-    return taken
+        taken = True
+    if not taken or any(mime.startswith("image/") for mime in data):  # another form of a picture that is kept
+        return 0
+    data["image/png"] = _placeholder(size or _SIZE)
+    output.metadata["image/png"] = NotebookNode(maia="withheld")
+    return 1
 
 
 def _shows_pictures(text: Any) -> bool:

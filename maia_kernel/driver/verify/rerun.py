@@ -129,7 +129,7 @@ def rerun(
     places = resolve(os.environ, Path.cwd())
     keep = [beside(path), places.cache / "artifacts"] if in_place else []
     with Scratch(keep, [beside(path), *places.stores], recompute=True, strict=strict) as scratch:
-        ran = run_cells(investigation.nb, path.parent, scratch, zygote=zygote, watch=watch)
+        ran = run_cells(investigation.nb, path.parent, scratch, strict=strict, zygote=zygote, watch=watch)
         report = _report(str(path), investigation.nb, ran, strict=strict, device=scratch.device)
     if in_place or out is not None:
         _save(investigation, ran, out)
@@ -137,7 +137,13 @@ def rerun(
 
 
 def run_cells(
-    nb: NotebookNode, folder: Path, scratch: Scratch, *, zygote: Zygote | None = None, watch: Watch | None = None
+    nb: NotebookNode,
+    folder: Path,
+    scratch: Scratch,
+    *,
+    strict: bool = False,
+    zygote: Zygote | None = None,
+    watch: Watch | None = None,
 ) -> list[Ran]:
     """Run the code cells of a notebook in order in a fresh kernel; their outputs are replaced in place.
 
@@ -148,6 +154,8 @@ def run_cells(
         The kernel's working directory.
     scratch : Scratch
         Entered.
+    strict : bool
+        No store is read, so that a name which the setup cells cannot find is a finding, not a mistake.
     zygote, watch
         As :func:`rerun`.
 
@@ -166,7 +174,9 @@ def run_cells(
             if why := _not_to_be_run(one.cell, dead):
                 one.status, one.why = "not run", why
             else:
-                _run(one, kernel, resting, ran)
+                result = _run(one, kernel, resting, ran)
+                if one.status == "failed" and _is_a_mistake(one) and not strict:
+                    require(result)
                 dead = 0 if kernel.alive else one.number
             resting.ended(one.number, one.cell.source, result=not one.resultless and one.status != "failed")
         if watch is not None:
@@ -203,7 +213,7 @@ def _not_to_be_run(cell: NotebookNode, dead: int) -> str:
     return f"the kernel died in [{dead}]" if dead else ""
 
 
-def _run(one: Ran, kernel: Kernel, resting: Resting, ran: list[Ran]) -> None:
+def _run(one: Ran, kernel: Kernel, resting: Resting, ran: list[Ran]) -> Result:
     """Run a cell, and judge what can be judged without looking at its outputs."""
     result = one.result = kernel.run(one.cell)
     name, message = result.error or (result.status, result.note)
@@ -211,20 +221,20 @@ def _run(one: Ran, kernel: Kernel, resting: Resting, ran: list[Ran]) -> None:
     if on is not None:
         one.rests_on = f"rests on [{on}], which {_WITHOUT[ran[on - 1].status]}"
     if result.status == "ok":
-        return
+        return result
     if name in _CANNOT:
         one.status, one.why = _CANNOT[name], message
-    elif transcript.role(one.cell) == "setup" and _is_our_own(name):
-        require(result)
     elif on is not None and ran[on - 1].status != "failed":
         one.status, one.why = "not recomputed", one.rests_on
     elif result.status != "error" or "raises-exception" not in one.cell.metadata.get("tags", []):
         one.status, one.why = "failed", "; ".join(filter(None, (f"{name}: {_one_line(message)}", one.rests_on)))
+    return result
 
 
-def _is_our_own(name: str) -> bool:
-    kind = getattr(errors, name, None)
-    return isinstance(kind, type) and issubclass(kind, errors.MaiaError)
+def _is_a_mistake(one: Ran) -> bool:
+    """Whether a setup cell raised one of this program's own errors: a name that does not exist, and the like."""
+    kind = getattr(errors, one.result.error[0], None) if one.result is not None and one.result.error else None
+    return transcript.role(one.cell) == "setup" and isinstance(kind, type) and issubclass(kind, errors.MaiaError)
 
 
 def _report(name: str, nb: NotebookNode, ran: list[Ran], *, strict: bool, device: str) -> Report:
