@@ -309,7 +309,7 @@ def test_twenty_edits_on_disk_and_twenty_turns_are_all_there(path, zygote):
             os.replace(other, path)
             vlm.edited.release()
 
-    somebody = threading.Thread(target=person)
+    somebody = threading.Thread(target=person, daemon=True)
     somebody.start()
     resume(path, agent=vlm, limits=Limits(turns=100), zygote=zygote)
     somebody.join()

@@ -12,6 +12,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from maia_kernel import __version__, errors
+from maia_kernel.artifacts import Scratch, beside
 from maia_kernel.driver import prompts as prompt_files
 from maia_kernel.driver.agent import Limits, Watcher, run, setup
 from maia_kernel.driver.cells import Notice, Turn
@@ -20,6 +21,7 @@ from maia_kernel.driver.notebook import Investigation, setup_sources
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
 from maia_kernel.driver.zygote import Zygote, available
 from maia_kernel.errors import KernelError, UsageError
+from maia_kernel.locations import resolve
 
 FOLDER = Path("investigations")
 # What a kernel is given of the environment: enough to find Python, libraries, devices and caches, and no key.
@@ -134,18 +136,27 @@ def investigate(
     environment = kernel_environment(os.environ)
     with warm(zygote, environment) as zygote:
         prompt_files.check_folder(folder)
-        destination(out, study)  # refuses early what cannot be written late
+        path = destination(out, study)  # refuses early what cannot be written late
         vlm = choose(agent, base_url, os.environ) if isinstance(agent, str) else agent
         notebook = draft(study, vlm, task="question" if question else task, question=question, folder=folder)
         watch = watch or Nobody()
         where = Path(out).parent if out is not None else Path.cwd()
-        with Kernel(env=environment, cwd=where, zygote=zygote) as kernel:
+        with (
+            scratch_for(path) as scratch,
+            Kernel(env=environment, cwd=where, zygote=zygote, scratch=scratch) as kernel,
+        ):
             require(setup(notebook, kernel, watch))
             notebook.path = destination(out, study)
             notebook.path.parent.mkdir(exist_ok=True)
             notebook.save()
             run(notebook, vlm, kernel, limits or Limits(), watch)
     return notebook
+
+
+def scratch_for(notebook: Path) -> Scratch:
+    """Where a run's kernel leaves artifacts; they are kept beside the notebook and in the user's cache."""
+    places = resolve(os.environ, Path.cwd())
+    return Scratch([beside(notebook), places.cache / "artifacts"], places.stores)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from maia_kernel.driver import edits, transcript
 from maia_kernel.driver.agent import Limits, Watcher, abandon, run
 from maia_kernel.driver.cells import Notice
 from maia_kernel.driver.edits import Edits
-from maia_kernel.driver.investigate import Nobody, kernel_environment, require, warm, writable
+from maia_kernel.driver.investigate import Nobody, kernel_environment, require, scratch_for, warm, writable
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
@@ -75,10 +75,16 @@ def resume(
         raise NotebookError(f"{notebook} asks nothing; write a question into it, or add one with --question")
     watch = watch or Nobody()
     environment = kernel_environment(os.environ)
-    name = investigation.kernel_name
     with (
         warm(zygote, environment) as zygote,
-        Kernel(env=environment, cwd=investigation.path.parent, kernel_name=name, zygote=zygote) as kernel,
+        scratch_for(investigation.path) as scratch,
+        Kernel(
+            env=environment,
+            cwd=investigation.path.parent,
+            kernel_name=investigation.kernel_name,
+            zygote=zygote,
+            scratch=scratch,
+        ) as kernel,
     ):
         failed = _Restoring(investigation, kernel, limits or Limits(), watch, strict=strict).run(found)
         for notice in _notices(investigation, vlm, found, failed):
