@@ -115,5 +115,6 @@ def test_nothing_of_it_is_html_or_a_picture(text):
 
 @given(texts)
 def test_a_final_answer_stays_one(text):
-    answer = f"{text}\n\n[DESCRIPTION]: red things\n[LABEL 1]: red (turn 1)"
-    assert parse(neutralise(answer)).final == parse(answer).final
+    answer = "[DESCRIPTION]: red things, p < 0.05\n[LABEL 1]: red (turn 1)"
+    assert neutralise(f"{text}\n\n{answer}").endswith(answer)
+    assert parse(neutralise(answer)) == parse(answer)
