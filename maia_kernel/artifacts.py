@@ -293,7 +293,7 @@ class Scratch:
     @property
     def folders(self) -> tuple[Path, ...]:
         """All stores, that of the kernel first: where `copy` finds what a cell has used."""
-        return (self._store, *self._keep, *self._read)
+        return tuple(dict.fromkeys((self._store, *self._keep, *self._read)))
 
     @property
     def environment(self) -> dict[str, str]:

@@ -28,7 +28,17 @@ from maia_kernel.lab import names, tracing
 from maia_kernel.lab.units import Unit, positions, unit_of
 from maia_kernel.locations import resolve
 
-__all__ = ["MODELS", "Layer", "Model", "batches", "layer_of", "layers", "load_model", "unit_number"]
+__all__ = [
+    "MODELS",
+    "Layer",
+    "Model",
+    "batches",
+    "layer_of",
+    "layers",
+    "load_model",
+    "unit_number",
+    "with_stored_weights",
+]
 
 MODELS: Mapping[str, str] = {
     "scenes": "maia_kernel.scenes.networks:build_subject",
@@ -111,35 +121,37 @@ class Layer:
         return unit_of((self.units, self.height, self.width), index, self.name, spatial=self.spatial)
 
 
-def load_model(name: str, store: Store | None = None) -> Model:
+def load_model(name: str) -> Model:
     """Build a model by name.
 
     Parameters
     ----------
     name : str
         A key of `MODELS`, or ``"package.module:builder"``; with ``@revision`` where the builder knows several.
-    store : Store, optional
-        Where it holds weights of this model, those are loaded in place of the builder's.
 
     Raises
     ------
     UnknownName
         Listing near matches.
     UsageError
-        For a revision of a model that has none; for weights in the store that do not fit, or of which there are
-        several.
+        For a revision of a model that has none.
     """
     builder = names.find("model", name, MODELS)
     plain, _, revision = name.partition("@")
     if revision and not inspect.signature(builder).parameters:
         raise UsageError(f"the model '{plain}' has no revisions; leave out '@{revision}'")
     module, preprocess = builder(revision) if revision else builder()
-    model = Model(name, module.eval().requires_grad_(False).to(memory_format=torch.channels_last), preprocess)
-    return model if store is None else _with_stored_weights(model, store)
+    return Model(name, module.eval().requires_grad_(False).to(memory_format=torch.channels_last), preprocess)
 
 
-def _with_stored_weights(model: Model, store: Store) -> Model:
-    """Load the weights that a store holds for a model, where they are others than the model's own."""
+def with_stored_weights(model: Model, store: Store) -> Model:
+    """Load the weights that a store holds for a model, where they are others than the model's own.
+
+    Raises
+    ------
+    UsageError
+        They do not fit, or there are several.
+    """
     # Not those in the user's cache: they would change the model for every other notebook.
     cache = resolve(os.environ, Path.cwd()).cache / "artifacts"
     held = Store([folder for folder in store.folders if folder != cache])

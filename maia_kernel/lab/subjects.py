@@ -12,7 +12,7 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -98,11 +98,14 @@ class Subject:
         self._model_name, self._layer_name, self._store, self._progress = model_name, layer, store, progress
         self._dataset = _Pictures(dataset)
         self._found: Exemplars | None = None
-        self.model, self._why = _tried(lambda: models.load_model(model_name, store))
+        self.model, self._why = _tried(lambda: models.load_model(model_name))
         if self.model is not None:
+            self.model = models.with_stored_weights(self.model, store)
             store.runs_on(next((one.device.type for one in self.model.module.parameters()), "cpu"))
         self._key = self._found_key(_plain(unit))
         request = {"kind": "subject", **self._key, "unit": _plain(unit)}
+        if not store.holds(request) and not self._is_searchable():
+            self._fail()
         (self.facts,) = self._asked(request, "the threshold", FactsCodec(), lambda: self._study(unit))
         facts = self.facts
         self._layer = Layer(layer, facts.units, facts.height, facts.width, facts.spatial)
@@ -162,6 +165,11 @@ class Subject:
         """Whether exemplars can be found here."""
         return self.model is not None and self._dataset.open() is not None
 
+    def _fail(self) -> NoReturn:
+        reason = self._why or self._dataset.why
+        assert reason is not None
+        raise reason
+
     def _found_key(self, unit: int | str) -> dict[str, Any]:
         """What the store calls this model, layer and dataset."""
         known: dict[str, Any] = {"layer": self._layer_name, "dataset": self._dataset.name}
@@ -176,9 +184,7 @@ class Subject:
         held = self._store.search("subject", self._model_name, unit=unit, **known)
         keys = [{part: value for part, value in one.items() if part not in ("kind", "unit")} for one in held]
         if not keys:
-            reason = self._why or self._dataset.why
-            assert reason is not None
-            raise reason
+            self._fail()
         if len(keys) > 1:
             name = self._dataset.name
             pins = sorted({f"{name}@{key['dataset_revision']}" for key in keys})
@@ -312,7 +318,8 @@ class ExemplarsCodec:
                 image = placeholder((width, height), facts["identity"])
             else:
                 original = remember(as_image(data), **as_tuples(facts["remembered"]), origin="dataset")
-                image = dim(original, np.array(Image.open(io.BytesIO(mask)), bool))
+                # By way of "L": of mode "1" numpy makes booleans whose bytes are 255.
+                image = dim(original, np.asarray(Image.open(io.BytesIO(mask)).convert("L")) > 0)
             rows.append((float(facts["activation"]), image))
         return rows
 
