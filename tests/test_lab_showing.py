@@ -17,7 +17,7 @@ from PIL import Image
 
 from maia_kernel.errors import BadImage
 from maia_kernel.lab import showing
-from maia_kernel.lab.images import png_bytes
+from maia_kernel.lab.images import dim, identity, placeholder, png_bytes, remember
 
 SMALL = square("red", 0)
 
@@ -124,3 +124,22 @@ def test_ipython_shows_pil_images_as_level_one_png_only(shell: InteractiveShell)
     data: dict[str, Any] = shell.display_formatter.format(SMALL)[0]
     assert data["image/png"] == png_bytes(SMALL)
     assert "image/jpeg" not in data
+
+
+def test_the_metadata_say_where_a_picture_comes_from(shell: InteractiveShell) -> None:
+    dataset, drawn = (remember(SMALL.copy(), origin=origin) for origin in ("dataset", "generated"))
+    masked = dim(dataset, np.ones((64, 64), bool))
+    painted = drawn.copy()
+    painted.paste(dataset, (1, 1))
+    left_out = placeholder((64, 64), identity(SMALL))
+    _, outputs = shown(SMALL, dataset, drawn, masked, dataset.crop((0, 0, 9, 9)), painted, left_out)
+    said = [output.metadata.get("image/png", {}).get("maia") for output in outputs]
+    assert said == [None, "dataset", "generated", "dataset", "dataset", None, "withheld"]
+    with capture_output() as captured:
+        showing.show_picture(png_bytes(SMALL), origin="plot")
+    assert captured.outputs[0].metadata == {"image/png": {"maia": "plot"}}
+    showing.configure_ipython()
+    for picture, origin in ((SMALL, None), (dataset, "dataset"), (drawn, "generated")):
+        data, metadata = shell.display_formatter.format(picture)
+        assert data["image/png"] == png_bytes(picture)
+        assert metadata.get("image/png") == (None if origin is None else {"maia": origin})
