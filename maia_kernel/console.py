@@ -76,6 +76,9 @@ class Terminal:
 
     def noticed(self, notice: Notice) -> None:
         self.say(f"        [yellow]notice ({notice.kind})[/yellow] {escape(_summary(notice.text))}")
+        for line in notice.text.splitlines():
+            if line.startswith("- "):
+                self.say(f"          {escape(line)}")
 
     def restoring(self, done: int, total: int) -> None:
         if done < total:
@@ -101,8 +104,8 @@ class Terminal:
         if again and notebook.nb.metadata["maia"]["agent"] == OFFLINE:
             again = f" --agent MODEL{again}"  # rules read no questions
         for what, program, rest in (
-            ("open", "jupyter", f"lab {path}"),
-            ("re-run", "jupyter", f"execute --inplace {path}"),
+            ("open", "maia", f"lab {path}"),
+            ("re-run", "maia", f"rerun {path}"),
             ("continue", "maia", f"continue {path}{again}"),
         ):
             self._console.print(f"[dim]{what:<12} {escape(_command(program))} {escape(rest)}[/dim]")

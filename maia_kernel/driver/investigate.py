@@ -30,8 +30,8 @@ _PASSED_ON |= {"JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "HF_HOM
 _PASSED_ON_BEGINNINGS = ("LC_", "XDG_", "PYTHON", "MAIA_", "CONDA_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "TORCH_")
 # Progress bars and warnings of libraries are no outputs.
 _QUIET = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-# What every setup cell needs; a name only, for this side has nothing of it.
-_PRELOAD = ("maia_kernel.lab.load",)
+# What every investigation needs; names only, for this side has nothing of it.
+PRELOAD = ("maia_kernel.lab.load", "matplotlib.figure", "matplotlib.backends.backend_agg")
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def warm(zygote: Zygote | None, environment: Mapping[str, str]) -> Iterator[Zygo
     if zygote is not None or not available():
         yield zygote
         return
-    with Zygote(env=environment, preload=_PRELOAD) as own:
+    with Zygote(env=environment, preload=PRELOAD) as own:
         yield own
 
 
