@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 # A torch that is in .venv already (a CPU or CUDA build of this version) is kept: see README, "Install".
 TORCH := torch==2.13.0
 
-.PHONY: setup demo test lint bench lab notebooks
+# What 'make lab' opens: NB=file.ipynb, else the newest investigation, else the newest notebook that is shipped.
+NB ?= $(firstword $(shell ls -t investigations/*.ipynb 2>/dev/null) $(shell ls -t notebooks/*.ipynb))
+
+.PHONY: setup demo test lint bench lab notebooks screenshot
 
 setup: $(VENV)/.ready
 
@@ -33,7 +36,11 @@ bench: setup
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 lab: setup
-	$(BIN)/jupyter lab
+	$(BIN)/maia lab $(NB)
+
+# The picture in the README; needs a chromium.
+screenshot: setup
+	$(BIN)/python docs/screenshot.py
 
 notebooks: setup
 	$(BIN)/python notebooks/make.py
