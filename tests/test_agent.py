@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from maia_kernel.driver import cells, transcript
+from maia_kernel.driver import agent, cells, transcript
 from maia_kernel.driver.agent import Limits, run
 from maia_kernel.driver.investigate import Nobody
 from maia_kernel.driver.kernel import Kernel
@@ -170,3 +170,17 @@ def test_the_conversation_of_a_notebook_can_be_replayed(notebook, kernel, tmp_pa
     again.add("user", "What?")
     run(again, ScriptedVLM.replaying(notebook.messages()), kernel, Limits(), Nobody())
     assert again.messages() == notebook.messages()
+
+
+def test_a_notebook_that_becomes_large_is_said_once(notebook, kernel, monkeypatch):
+    monkeypatch.setattr(agent, "LARGE", 20_000)
+
+    said = []
+
+    class Listening(Nobody):
+        def noticed(self, notice: cells.Notice) -> None:
+            said.append(notice.text)
+
+    replies = [python("print('a' * 9000)")] * 3
+    run(notebook, ScriptedVLM([*replies, FINAL]), kernel, Limits(), Listening())
+    assert ["maia shrink" in text for text in said] == [True]

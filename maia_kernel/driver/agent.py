@@ -17,6 +17,8 @@ from maia_kernel.driver.notebook import Investigation
 from maia_kernel.driver.vlm import VLM
 from maia_kernel.errors import KernelError, LimitReached
 
+LARGE = 50_000_000  # bytes of a notebook, from which on programs become slow with it
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -191,9 +193,12 @@ def _check(notebook: Investigation, limits: Limits, seconds: float) -> None:
 
 
 def save(notebook: Investigation, watch: Watcher) -> None:
-    """Save, and say what somebody else has edited meanwhile."""
+    """Save, and say what somebody else has edited meanwhile, and when the file becomes large."""
+    before = notebook.size
     for notice in notebook.save():
         watch.noticed(notice)
+    if before <= LARGE < notebook.size:
+        watch.noticed(Notice("limit", f"The notebook has passed {LARGE / 1e6:.0f} MB; 'maia shrink' makes it smaller."))
 
 
 def tell(notebook: Investigation, notice: Notice, watch: Watcher) -> None:

@@ -264,7 +264,7 @@ describer `{study.describer}`, seed {study.seed} |
 | **agent** | `{vlm.name}`: {vlm.about} |
 | **made by** | maia_kernel {__version__}, {datetime.datetime.now(datetime.UTC).date()} |
 
-Text cells are the agent's reasoning, code cells its experiments. To check them, run all cells from the top in an \
-environment that has maia_kernel: *Run ▸ Restart Kernel and Run All Cells*, or `jupyter execute --inplace` with a copy \
-of this file. The next cells hold the instructions that the agent was given and the parameters; the conclusion stands \
-at the end."""
+Text cells are the agent's reasoning, code cells its experiments; the next cells hold the instructions that the agent \
+was given and the parameters, and the conclusion stands at the end. In an environment that has maia_kernel, \
+`maia rerun` with this file's name runs a copy and says what reproduces and which claims still stand; *Run ▸ Restart \
+Kernel and Run All Cells* runs it here. Edit any cell and let the agent go on with `maia continue`."""

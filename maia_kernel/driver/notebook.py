@@ -39,11 +39,14 @@ class Investigation:
         Where it is saved.
     nb : NotebookNode
         The notebook itself; cells are filled in place.
+    size : int
+        Bytes of the file as it was saved last, 0 before.
     """
 
     def __init__(self, path: Path, nb: NotebookNode):
         self._file = SharedFile(path)
         self.nb = nb
+        self.size = 0
 
     @property
     def path(self) -> Path:
@@ -102,7 +105,9 @@ class Investigation:
             while True:
                 told += self._take_in()
                 edits.note(self.nb)
-                if self._file.write(encode(self.nb)):
+                raw = encode(self.nb)
+                if self._file.write(raw):
+                    self.size = len(raw)
                     return told
         except OSError as error:
             raise UsageError(f"cannot save {self.path}: {error.strerror}") from error
