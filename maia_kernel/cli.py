@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
     try:
-        return int(globals()[f"_{options.verb}"](options))
+        return int(_VERBS[options.verb](options))
     except UsageError as error:
         return _fail(error, 2)
     except MaiaError as error:
@@ -231,6 +231,21 @@ def _limits(options: argparse.Namespace) -> Limits:
     from maia_kernel.driver.agent import Limits
 
     return Limits(options.max_turns, options.cell_timeout, options.max_seconds, options.max_tokens_total)
+
+
+_VERBS = {
+    "run": _run,
+    "continue": _continue,
+    "messages": _messages,
+    "rerun": _rerun,
+    "bundle": _bundle,
+    "unbundle": _unbundle,
+    "lab": _lab,
+    "kernelspec_install": _kernelspec_install,
+    "shrink": _shrink,
+    "doctor": _doctor,
+    "bench_synthetic": _bench_synthetic,
+}
 
 
 if __name__ == "__main__":
