@@ -92,6 +92,7 @@ def test_what_is_harmless_stays_as_it_is(text):
         ("text\n    <b> is no code here", "text\n    &lt;b> is no code here"),
         ("| a | b |\n|---|---|\n| `` | ` <b> ` | `` |", "| a | b |\n|---|---|\n| `` | ` < b> ` | `` |"),
         ("$a$ <b> ![c](d) $e<f$", "$a$ < b> ! [c](d) $e<f$"),
+        ('[x](<http://a$" style="cursor:url(b)" x="$>)', '[x](<http://a$" style="cursor:url (b)" x="$>)'),
         ("```mermaid\nflowchart\n```", "```text mermaid\nflowchart\n```"),
     ],
 )

@@ -21,7 +21,9 @@ _RISK = re.compile(f"{_TAG}|{_IMAGE}", re.IGNORECASE)
 _INLINE = re.compile(
     rf"(?P<tag>\\?{_TAG})|(?P<escaped>\\.)|(?P<ticks>`+)|(?P<image>{_IMAGE})", re.IGNORECASE | re.DOTALL
 )
-# JupyterLab takes formulas out before it looks for code: only without them is it certain what is code.
+# JupyterLab takes formulas out before it looks for code: only without them is it certain what is code. It puts them back
+# at last, quotation marks and all, in links' addresses, too: where one ends the address and adds a style, url() fetches.
+_RISK_BESIDE_FORMULAS = re.compile(rf"{_TAG}|{_IMAGE}|url(?=\()", re.IGNORECASE)
 _FORMULA = re.compile(r"\$.*\$|\\begin\{|\\\\[(\[]", re.DOTALL)
 # The end of a table's cell, struck-out text and a link with a backtick in it come before code spans.
 _NO_SPAN = re.compile(r"[|~]|[:@.][^\s`]+`")
@@ -49,11 +51,11 @@ def neutralise(markdown: str) -> str:
     str
         Text with the same number of lines.
     """
-    if not _RISK.search(markdown) and not _DIAGRAM.search(markdown):
-        return markdown
     markdown = _DIAGRAM.sub(r"\1text ", markdown)
     if _FORMULA.search(markdown):
-        return _spaced(markdown)
+        return _RISK_BESIDE_FORMULAS.sub(r"\g<0> ", markdown)
+    if not _RISK.search(markdown):
+        return markdown
     return "".join(_parts(re.split(r"(?<=\n)|(?<=\r)(?!\n)", markdown)))
 
 
