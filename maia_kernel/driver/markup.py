@@ -21,8 +21,8 @@ _RISK = re.compile(f"{_TAG}|{_IMAGE}", re.IGNORECASE)
 _INLINE = re.compile(
     rf"(?P<tag>\\?{_TAG})|(?P<escaped>\\.)|(?P<ticks>`+)|(?P<image>{_IMAGE})", re.IGNORECASE | re.DOTALL
 )
-# JupyterLab takes formulas out before it looks for code: only without them is it certain what is code. It puts them back
-# at last, quotation marks and all, in links' addresses, too: where one ends the address and adds a style, url() fetches.
+# JupyterLab takes formulas out before it looks for code: only without them is it certain what is code. At last it puts
+# them back, into links' addresses, too: where a formula ends the address and adds a style to the link, url() fetches.
 _RISK_BESIDE_FORMULAS = re.compile(rf"{_TAG}|{_IMAGE}|url(?=\()", re.IGNORECASE)
 _FORMULA = re.compile(r"\$.*\$|\\begin\{|\\\\[(\[]", re.DOTALL)
 # The end of a table's cell, struck-out text and a link with a backtick in it come before code spans.
