@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from maia_kernel.driver.verify.claims import Claim
-from maia_kernel.driver.verify.report import Cell, Report
+from maia_kernel.driver.verify.report import Cell, Report, in_words
 
 _WIDTH = 80  # columns where nobody says how many there are
 _DETAILS = 4  # differences of one cell that are shown
@@ -83,7 +83,8 @@ class Rerun:
             self._detail(_about(claim, report))
         self._console.print()
         self._console.print(Text(_summary(report), "bold"))
-        self._console.print(_next(report), style="dim", markup=False)
+        for line in _next(report):
+            self._console.print(Text(line, "dim"), soft_wrap=True)
 
     def _line(self, head: str, status: str, what: str, *, wide: int = _STATUS) -> None:
         line = Text(head)
@@ -94,7 +95,7 @@ class Rerun:
 
     def _detail(self, text: str) -> None:
         width = self._console.width
-        for line in textwrap.wrap(text, max(width, 40), initial_indent=" " * 9, subsequent_indent=" " * 11):
+        for line in textwrap.wrap(text, max(width, 40), initial_indent=" " * 6, subsequent_indent=" " * 8):
             self._console.print(Text(line, "dim"), soft_wrap=True)
 
 
@@ -104,7 +105,7 @@ def _count(number: int, noun: str) -> str:
 
 def _cell_line(cell: Cell) -> str:
     turn = f"turn {cell.turn}" if cell.turn else ""
-    return f"{f'[{cell.number}]':>5}  {turn:<8}"
+    return f"{f'[{cell.number}]':>5} {cell.id[:8]:<8}  {turn:<7}  "
 
 
 def _details(cell: Cell) -> Iterator[str]:
@@ -119,9 +120,8 @@ def _details(cell: Cell) -> Iterator[str]:
         yield f"and {', '.join(f'{_count(count, _NOUN[kind])}' for kind, count in rest.items())} more"
     if cell.withheld:
         yield f"{_count(cell.withheld, 'picture')} not compared: left out of the bundle"
-    if unlike := Counter(use.kind for use in cell.unlike):
-        named = ", ".join(f"{count} {kind}" for kind, count in unlike.items())
-        yield f"made anew and not as the store holds it: {named}"
+    if cell.unlike:
+        yield f"made anew, and not as the store holds it: {in_words(use.kind for use in cell.unlike)}"
 
 
 _NOUN = {"number": "number", "text": "line", "picture": "picture", "error": "error", "output": "count"}
@@ -130,36 +130,42 @@ _NOUN = {"number": "number", "text": "line", "picture": "picture", "error": "err
 def _about(claim: Claim, report: Report) -> str:
     """Why a claim was judged so, and on what it rests."""
     numbers = {cell.id: f"[{cell.number}]" for cell in report.cells}
-    changed = ", ".join(numbers.get(cell, cell) for cell in claim.changed)
-    stored = ", ".join(numbers.get(cell, cell) for cell in claim.stored)
     about = claim.why
-    about += f"; rests on {changed}, changed" if changed else ""
-    return about + (f"; measured on pictures from the store in {stored}" if stored else "")
+    if claim.changed:
+        about += f"; rests on {', '.join(numbers[cell] for cell in claim.changed)}, which changed"
+    if claim.stored and claim.verdict != "cannot be judged":
+        about += f"; pictures in {', '.join(numbers[cell] for cell in claim.stored)} came from the store"
+    return about
 
 
 def _summary(report: Report) -> str:
-    counts = Counter(cell.status for cell in report.cells)
-    cells = ", ".join(f"{count} {status}" for status, count in counts.items())
-    verdicts = Counter(claim.verdict for claim in report.claims)
-    claims = ", ".join(f"{count} {_PLURAL[verdict] if count > 1 else verdict}" for verdict, count in verdicts.items())
-    return f"{_count(len(report.cells), 'cell')}: {cells or 'none'}" + (
-        f"; {_count(len(report.claims), 'claim')}: {claims}" if claims else ""
-    )
+    cells = Counter(cell.status for cell in report.cells)
+    claims = Counter(claim.verdict for claim in report.claims)
+    parts = [f"{cells.pop('reproduced', 0)} of {_count(len(report.cells), 'cell')} reproduced"]
+    parts += [f"{count} {status}" for status, count in cells.items()]
+    if not claims:
+        return ", ".join(parts)
+    judged = [f"{claims.pop('stands', 0)} of {_count(len(report.claims), 'claim')} stand"]
+    judged += [f"{count} {verdict}" for verdict, count in claims.items()]
+    return f"{', '.join(parts)}\n{', '.join(judged)}"
 
 
-_PLURAL = {"stands": "stand", "fell": "fell", "cannot be judged": "cannot be judged"}
-
-
-def _next(report: Report) -> str:
+def _next(report: Report) -> list[str]:
     """What it was measured by, and what to do now."""
-    measured = f"on {report.device}: numbers to {report.tolerance:g} (relative) and the last digit, pictures to 1/255"
-    again = f"maia rerun {shlex.quote(report.notebook)} --in-place"
+    path = shlex.quote(report.notebook)
+    lines = [f"on {report.device}; numbers may differ by {report.tolerance:g} of themselves and by one last digit"]
     if report.of("missing"):
-        return f"{measured}\nmissing: ask for a bundle (maia bundle), or install the backend that is named above"
+        lines.append("what is missing comes with a bundle of the notebook, or with the backend that is named above")
     if any(cell.edited for cell in report.of("changed")):
-        return f"{measured}\nto keep the new outputs: {again}; to let the agent see them: maia continue"
-    if report.of("failed", "changed"):
-        return f"{measured}\nto look at the new outputs: maia rerun {shlex.quote(report.notebook)} --out NEW.ipynb"
-    if report.strict and not report.holds:
-        return f"{measured}\nstrict: nothing may come from the store, and the subject model must be here"
-    return measured
+        lines.append(f"keep the new outputs: maia rerun {path} --in-place; have them interpreted: maia continue {path}")
+    elif report.of("failed", "changed"):
+        lines.append(f"look at the new outputs: maia rerun {path} --out NEW.ipynb")
+    if report.of("not compared"):
+        lines.append(f"save outputs to compare with: maia rerun {path} --in-place")
+    if report.of("not recomputed"):
+        lines.append(
+            "strict: what was not recomputed counts against the notebook"
+            if report.strict
+            else "with --strict, what was not recomputed would count against the notebook"
+        )
+    return lines

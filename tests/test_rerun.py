@@ -250,7 +250,7 @@ def test_the_edited_cell_what_differs_and_the_claims_on_it_are_named_and_no_othe
     by_turn = {cell.turn: cell for cell in report.cells if cell.turn}
     assert [cell.turn for cell in report.cells if cell.edited] == [2]
     assert [cell.turn for cell in report.cells if cell.status != "reproduced"] == [2, 3]
-    assert next(str(one) for one in by_turn[3].differences).startswith("first of two: ")
+    assert next(str(one) for one in by_turn[3].differences).startswith("first of two ")
     assert [claim.label for claim in report.claims if claim.changed] == ["large checkered", "any checkered"]
     verdicts = ["stands", "fell", "fell", "stands", "cannot be judged"]
     assert [claim.verdict for claim in report.claims] == verdicts
@@ -360,12 +360,13 @@ def test_the_report_as_json(tmp_path, capsys):
     }
 
 
-def test_the_report_for_a_person(tmp_path, capsys):
-    path = saved(tmp_path / "a.ipynb", "x = 1.5", "print('mean', x)")
+def test_the_report_for_a_person(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = saved(Path("a.ipynb"), "x = 1.5", "print('mean', x)")
     change(path, lambda nb: nb.cells[0].update(source="x = 2.5"))
     assert main(["rerun", str(path)]) == 1
     printed = capsys.readouterr()
     assert "mean 1.5 -> 2.5 (+66.7 %)" in printed.out
-    assert "2 cells: 1 reproduced, 1 changed" in printed.out
+    assert "1 of 2 cells reproduced, 1 changed" in printed.out
     assert all(len(line) <= 80 for line in printed.out.splitlines())
     assert printed.err == ""

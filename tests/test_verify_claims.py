@@ -76,7 +76,7 @@ def test_a_condition_may_be_called_anything():
 def test_a_claim_whose_effects_keep_their_sign_stands():
     claim = one(ANSWER, evidence(a1=(measured(STRONG, WEAK), measured(STRONG, WEAK))))
     assert (claim.verdict, claim.label, claim.turns, claim.cells) == ("stands", "red", (1,), ("a1",))
-    assert claim.why == "2 effects of its evidence kept their sign"
+    assert claim.why == "the 2 effects of its evidence kept their sign"
 
 
 @pytest.mark.parametrize(("now", "sign"), [(WEAK, "no effect"), (TURNED, "-")])

@@ -22,6 +22,7 @@ from maia_kernel import artifacts
 from maia_kernel.artifacts import Scratch, Use, beside
 from maia_kernel.driver import transcript
 from maia_kernel.driver.fileformat import encode, parse
+from maia_kernel.driver.verify.report import in_words
 from maia_kernel.driver.verify.rerun import Ran, Watch, run_cells
 from maia_kernel.driver.withholding import without_dataset_images
 from maia_kernel.errors import KernelError, MissingArtifact, NotebookError, UsageError
@@ -74,8 +75,8 @@ class Bundled:
 
     def __str__(self) -> str:
         """A few lines for a person."""
-        held = ", ".join(f"{count} {kind}" for kind, count in sorted(self.artifacts.items()))
-        lines = [f"{self.path}: {self.bytes / 1e6:.1f} MB; the notebook; artifacts: {held or 'none, it uses none'}"]
+        held = in_words(Counter(self.artifacts).elements())
+        lines = [f"{self.path}: {self.bytes / 1e6:.2f} MB, the notebook and {held or 'no artifacts, for it uses none'}"]
         if self.withheld:
             lines.append(f"{self.withheld} pictures of the notebook are left out; grey ones stand in their place")
         if self.failed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import copy
 import io
-from collections.abc import Mapping
 from typing import Any
 
 from nbformat import NotebookNode
@@ -50,7 +49,7 @@ def without_dataset_images(nb: NotebookNode) -> tuple[NotebookNode, int]:
 def _withhold(output: NotebookNode) -> int:
     """Take out of an output what may show a dataset's picture; returns how many pictures that were."""
     data = output.get("data")
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return 0
     size, taken = None, False
     for mime in list(data):

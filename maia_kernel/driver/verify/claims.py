@@ -228,7 +228,8 @@ def _verdict(
     lost = [pair for pair in compared if pair.now is None]
     if lost:
         return "cannot be judged", str(lost[0])
-    return "stands", f"{len(compared)} effect{'s' * (len(compared) > 1)} of its evidence kept their sign"
+    kept = "the effect of its evidence kept its sign"
+    return "stands", kept if len(compared) == 1 else f"the {len(compared)} effects of its evidence kept their sign"
 
 
 def _cells(nb: NotebookNode, answer: NotebookNode | None, number: int, label: Label) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +17,27 @@ if TYPE_CHECKING:
 Status = Literal["reproduced", "changed", "failed", "not recomputed", "missing", "not run", "not compared"]
 
 SCHEMA = 1
+
+# The kinds of artifacts, one and many.
+_WORDS = {
+    "text2image": ("drawn picture", "drawn pictures"),
+    "edit_images": ("edited picture", "edited pictures"),
+    "describe": ("description", "descriptions"),
+    "summarize": ("summary", "summaries"),
+    "exemplars": ("set of exemplars", "sets of exemplars"),
+    "weights": ("model's weights", "models' weights"),
+    "subject": ("unit's facts", "units' facts"),
+    "generator": ("generator's facts", "generators' facts"),
+    "editor": ("editor's facts", "editors' facts"),
+    "describer": ("describer's facts", "describers' facts"),
+}
+
+
+def in_words(kinds: Iterable[str]) -> str:
+    """How many artifacts of which kind."""
+    counts = Counter(kinds)
+    named = [kind for kind in _WORDS if kind in counts] + sorted(set(counts) - set(_WORDS))
+    return ", ".join(f"{counts[kind]} {_WORDS.get(kind, (kind, kind))[counts[kind] > 1]}" for kind in named)
 
 
 @dataclass(frozen=True)

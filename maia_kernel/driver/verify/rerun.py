@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from maia_kernel.driver.verify import claims, texts
 from maia_kernel.driver.verify.claims import Evidence
 from maia_kernel.driver.verify.compare import Comparison, compare, shown
 from maia_kernel.driver.verify.dependencies import Resting
-from maia_kernel.driver.verify.report import Cell, Report, Status
+from maia_kernel.driver.verify.report import Cell, Report, Status, in_words
 from maia_kernel.driver.zygote import Zygote
 from maia_kernel.locations import resolve
 
@@ -208,7 +207,7 @@ def _not_to_be_run(cell: NotebookNode, dead: int) -> str:
     """Why a cell is not run; empty where it is."""
     if "skip-execution" in cell.metadata.get("tags", []):
         return "tagged skip-execution"
-    if transcript.never_ended(cell):
+    if transcript.never_ended(cell) and not cell.outputs:
         return "the agent's run was broken off before it had ended"
     return f"the kernel died in [{dead}]" if dead else ""
 
@@ -248,8 +247,8 @@ def _report(name: str, nb: NotebookNode, ran: list[Ran], *, strict: bool, device
 def _cell(one: Ran, relative: float) -> Cell:
     """Judge a cell by its outputs, where it has any."""
     status, why, compared = one.status, one.why, Comparison()
-    stored = Counter(use.kind for use in one.artifacts if use.how == "store")
-    from_store = "from the store: " + ", ".join(f"{count} {kind}" for kind, count in stored.items()) if stored else ""
+    stored = in_words(use.kind for use in one.artifacts if use.how == "store")
+    from_store = f"with {stored} from the store" if stored else ""
     if status == "reproduced":
         compared = compare(one.saved.outputs, one.cell.outputs, relative)
         if compared.differences and not one.saved.outputs:
@@ -257,7 +256,7 @@ def _cell(one: Ran, relative: float) -> Cell:
         elif compared.differences:
             status, why = ("not recomputed", one.rests_on) if one.rests_on else ("changed", from_store)
         elif stored:
-            status, why = "not recomputed", from_store
+            status, why = "not recomputed", f"the same outputs, {from_store}"
     elif status == "failed" and one.result is not None and one.result.error is not None:
         before = shown(one.saved.outputs).error
         if before is not None and before[0] == one.result.error[0]:
