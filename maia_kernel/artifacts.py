@@ -340,7 +340,8 @@ class Scratch:
             return None
         if how not in ("made", "store", "recomputed") or not (same is None or isinstance(same, bool)):
             return None
-        what = " ".join(str(line.get("what", ""))[:_LONG_WHAT].split())
+        said = " ".join(str(line.get("what", ""))[:_LONG_WHAT].split())
+        what = "".join(filter(str.isprintable, said))  # it may be shown on a terminal
         return Use(place[1], place[0], cast(How, how), same, what)
 
     def _adopted(self, use: Use) -> Use:

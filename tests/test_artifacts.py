@@ -164,8 +164,8 @@ def test_a_finished_cells_artifacts_are_kept_everywhere_once(tmp_path: Path) -> 
         assert not store.recompute
         store.runs_on("cuda:0")
         store.put(request(), {}, [PNG])
-        store.used(request(), "made", what="a\nstar")
-        store.used(request(), "made", what="a\nstar")
+        store.used(request(), "made", what="a\nst\x1bar")
+        store.used(request(), "made", what="a\nst\x1bar")
         assert scratch.adopt() == (Use("text2image", address_of(request()), "made", None, "a star"),)
         assert scratch.adopt() == ()
         assert (scratch.device, scratch.trouble) == ("cuda:0", "")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lab_standins
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,7 @@ from maia_kernel.errors import UnitOutOfRange, UnknownName
 from maia_kernel.lab import load as loading
 from maia_kernel.lab import models
 from maia_kernel.lab.load import load
+from maia_kernel.lab.stored import keep_weights
 
 MODEL = "lab_standins:build"
 
@@ -47,6 +49,45 @@ def test_loading_seeds_every_generator_of_random_numbers() -> None:
     first = numbers(5)
     assert numbers(5) == first
     assert all(a != b for a, b in zip(numbers(6), first, strict=True))
+
+
+def test_weights_that_lie_beside_the_notebook_are_said_to_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "maia_artifacts").mkdir()
+    monkeypatch.chdir(tmp_path)
+    keep_weights(load(MODEL, "maps", 0, **WORLD)[0])
+    before = capsys.readouterr().out
+
+    def other() -> tuple[torch.nn.Module, Any]:
+        module, preprocess = lab_standins.ColourNet(), lab_standins.to_tensor
+        with torch.no_grad():
+            module.maps.weight *= 2
+        return module, preprocess
+
+    monkeypatch.setattr(lab_standins, "build", other)
+    system, _ = load(MODEL, "maps", 0, **WORLD)
+    line = f"the weights of {MODEL} are those kept beside the notebook; this machine's differ\n"
+    assert capsys.readouterr().out.replace(line, "", 1) == before
+    assert system.call_neuron([lab_standins.square("red", 1)])[0] == [1.0]
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_nothing_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MAIA_CACHE", str(tmp_path / "file"))
+    _, tools = load(MODEL, "maps", 0, **WORLD)
+    tools.text2image(["a red square"])
+    out = capsys.readouterr().out
+    assert out.count("note: what is drawn and described here is not kept for the next time (Not a directory)") == 1
+
+
+def test_numbers_do_not_depend_on_tf32() -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    load(MODEL, "maps", 0, **WORLD)
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("kind", ["model", "dataset", "generator", "editor", "describer"])
