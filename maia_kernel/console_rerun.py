@@ -145,7 +145,8 @@ def _summary(report: Report) -> str:
     parts += [f"{count} {status}" for status, count in cells.items()]
     if not claims:
         return ", ".join(parts)
-    judged = [f"{claims.pop('stands', 0)} of {_count(len(report.claims), 'claim')} stand"]
+    stand = "stands" if len(report.claims) == 1 else "stand"
+    judged = [f"{claims.pop('stands', 0)} of {_count(len(report.claims), 'claim')} {stand}"]
     judged += [f"{count} {verdict}" for verdict, count in claims.items()]
     return f"{', '.join(parts)}\n{', '.join(judged)}"
 

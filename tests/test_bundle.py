@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +26,7 @@ from maia_kernel.driver.verify import rerun
 from maia_kernel.driver.withholding import without_dataset_images
 from maia_kernel.errors import KernelError, NotebookError, UsageError
 
+SHIPPED = Path(__file__).parent.parent / "notebooks" / "snow-at-dusk.ipynb"
 PAINTER = '''
 from PIL import Image
 
@@ -96,6 +100,30 @@ def test_a_bundle_holds_the_notebook_byte_for_byte_and_exactly_what_it_uses(made
 
 def test_the_same_notebook_gives_the_same_bytes(made):
     assert (made / "whole.zip").read_bytes() == (made / "again.zip").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_shipped_notebook_from_a_bundle_reproduces_elsewhere(tmp_path):
+    """In fresh processes with another hash seed, working directory, location and an empty cache."""
+
+    def maia(*arguments: str, cache: str, seed: str) -> str:
+        environment = {**os.environ, "MAIA_CACHE": str(tmp_path / cache), "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-m", "maia_kernel.cli", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=170)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+        return done.stdout
+
+    maia("bundle", str(SHIPPED), "--out", "a.zip", cache="one", seed="1")
+    path = maia("unbundle", "a.zip", "--out", "elsewhere", cache="two", seed="2").strip()
+    report = json.loads(maia("rerun", path, "--json", cache="two", seed="3"))
+    assert {cell["status"] for cell in report["cells"]} == {"reproduced"}
+    assert {claim["verdict"] for claim in report["claims"]} == {"stands"}
+    assert (tmp_path / path).read_bytes() == SHIPPED.read_bytes()
+    uses = [use for cell in report["cells"] for use in cell["artifacts"]]
+    assert {(use["how"], use["same"]) for use in uses} == {("recomputed", True)}
+    kept = {place.relative_to(tmp_path / "elsewhere" / "maia_artifacts").as_posix()
+            for place in (tmp_path / "elsewhere" / "maia_artifacts").rglob("*.json")}  # fmt: skip
+    assert {use["address"] for use in uses} == kept
 
 
 @pytest.mark.slow
