@@ -265,7 +265,7 @@ class Scratch:
         self.trouble = ""
 
     def __enter__(self) -> Scratch:
-        self._folder = Path(tempfile.mkdtemp(prefix="maia-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="maia-")).resolve()
         self._store.mkdir()
         self._keep = self._keep or (self._folder / "adopted",)
         return self

@@ -150,12 +150,14 @@ def read(folder: Path, address: str, folders: Sequence[Path], *, wary: bool = Fa
 
 
 def read_bytes(folder: Path, relative: str, most: int, *, wary: bool) -> bytes:
-    """Read a file; a wary reader follows no link, waits for no pipe, and takes no more than ``most`` bytes."""
+    """Read a file; a wary reader, who names a folder without links in its path, follows none, nor waits for a pipe, and
+    takes no more than ``most`` bytes.
+    """
     path = os.path.join(folder, relative)
     if not wary:
         with open(path, "rb") as file:
             return file.read()
-    if os.path.realpath(path) != os.path.join(os.path.realpath(folder), *relative.split("/")):
+    if os.path.realpath(path) != os.path.join(folder, *relative.split("/")):
         raise FileNotFoundError(relative)
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with open(handle, "rb") as file:
@@ -176,8 +178,9 @@ def write(path: Path, data: bytes, like: Path | None = None) -> None:
         linked = False
         if like is not None:
             with contextlib.suppress(OSError, NotImplementedError):
-                os.link(like, temporary)
-                linked = True
+                if like.read_bytes() == data:
+                    os.link(like, temporary)
+                    linked = True
         if not linked:
             temporary.write_bytes(data)
         os.replace(temporary, path)

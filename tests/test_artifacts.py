@@ -271,6 +271,12 @@ def _linked_folder(place: Path, outside: Path) -> None:
     place.parent.symlink_to(outside)
 
 
+def _linked_store(place: Path, outside: Path) -> None:
+    store = next(folder for folder in place.parents if folder.name == "artifacts")
+    store.rename(outside)
+    store.symlink_to(outside)
+
+
 def _pipe(place: Path, outside: Path) -> None:
     place.unlink()
     os.mkfifo(place)
@@ -281,7 +287,7 @@ def _huge(place: Path, outside: Path) -> None:
         file.truncate(1 << 40)
 
 
-@pytest.mark.parametrize("trick", [_linked_record, _linked_folder, _pipe, _huge])
+@pytest.mark.parametrize("trick", [_linked_record, _linked_folder, _linked_store, _pipe, _huge])
 @pytest.mark.parametrize("part", ["record", "payload"])
 def test_a_hostile_kernel_gets_nothing_adopted(tmp_path: Path, trick: Any, part: str) -> None:
     with Scratch([tmp_path / "kept"]) as scratch:
@@ -337,6 +343,19 @@ def test_a_kernel_cannot_change_what_was_adopted(tmp_path: Path) -> None:
         for path in files(store.folders[0]):
             path.write_bytes(b"changed afterwards, through whatever is still open")
     assert Store([tmp_path / "kept"]).get(request())
+
+
+def test_a_damaged_file_is_not_spread_by_links(tmp_path: Path) -> None:
+    near, far, kept = (tmp_path / name for name in ("near", "far", "kept"))
+    for folder in (near, far):
+        Store([folder]).put(request(), {}, [PNG])
+    files(near / "files")[0].write_bytes(b"rot")
+    with Scratch([kept], read=[near, far]) as scratch:
+        store = opened(scratch)
+        assert store.get(request())
+        store.used(request(), "store")
+        scratch.adopt()
+    assert Store([kept]).get(request())
 
 
 def test_what_cannot_be_kept_is_said(tmp_path: Path) -> None:
