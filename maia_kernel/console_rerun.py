@@ -16,6 +16,7 @@ from maia_kernel.driver.verify.claims import Claim
 from maia_kernel.driver.verify.report import Cell, Report, in_words
 
 _WIDTH = 80  # columns where nobody says how many there are
+_ID = 12  # characters of a cell's id, at most
 _DETAILS = 4  # differences of one cell that are shown
 _COLOURS = {
     "reproduced": "green",
@@ -72,8 +73,9 @@ class Rerun:
 
     def show(self, report: Report) -> None:
         """The report: one line per cell, more about those that did not reproduce, claims, and a summary."""
+        wide = min(_ID, max((len(cell.id) for cell in report.cells), default=0))
         for cell in report.cells:
-            self._line(_cell_line(cell), cell.status, cell.source)
+            self._line(_cell_line(cell, wide), cell.status, cell.source)
             for detail in _details(cell):
                 self._detail(detail)
         if report.claims:
@@ -103,9 +105,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _cell_line(cell: Cell) -> str:
+def _cell_line(cell: Cell, wide: int) -> str:
     turn = f"turn {cell.turn}" if cell.turn else ""
-    return f"{f'[{cell.number}]':>5} {cell.id[:8]:<8}  {turn:<7}  "
+    return f"{f'[{cell.number}]':>5} {cell.id[:wide]:<{wide}}  {turn:<7}  "
 
 
 def _details(cell: Cell) -> Iterator[str]:
