@@ -25,7 +25,7 @@ demo: setup
 	@$(BIN)/maia run
 
 test: setup
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check

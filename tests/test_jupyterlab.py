@@ -19,6 +19,7 @@ from maia_kernel.driver.markup import neutralise
 from maia_kernel.driver.messages import Reply
 from maia_kernel.driver.notebook import Investigation
 
+pytestmark = pytest.mark.xdist_group("jupyterlab")  # one server, one browser
 NUMBER = re.compile(r"-?\d+\.\d+")
 FINAL = "[DESCRIPTION]: red things\n[LABEL 1]: red (turn 1)"
 # What a page may be made of: no element here fetches anything.
