@@ -47,6 +47,8 @@ def server(notebook: Path, scratch: Path) -> Iterator[str]:
         "LabApp": {"expose_app_in_browser": True},
     }
     (config / "jupyter_server_config.json").write_text(json.dumps(values))
+    (config / "labconfig").mkdir()
+    (config / "labconfig/page_config.json").write_text('{"disabledExtensions": {"nbdime-jupyterlab": true}}')
     folders = {"JUPYTER_CONFIG_DIR": config, "JUPYTERLAB_SETTINGS_DIR": settings}
     folders |= {"JUPYTER_RUNTIME_DIR": scratch / "runtime", "JUPYTERLAB_WORKSPACES_DIR": scratch / "workspaces"}
     environment = os.environ | {name: str(folder) for name, folder in folders.items()}
@@ -118,4 +120,5 @@ def open_notebook(page: Page, path: Path) -> None:
 
 def idle(page: Page) -> None:
     """Wait until there is a kernel, and it has nothing to do."""
+    page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status == 'idle'")
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
