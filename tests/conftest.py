@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from maia_kernel.driver.zygote import Zygote, available
+
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
@@ -118,3 +120,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("finished") / "scenes.ipynb"
     investigate(out=path)
     return path
+
+
+@pytest.fixture(scope="session")
+def bare_zygote() -> Iterator[Zygote | None]:
+    """Kernels in a moment, for tests whose cells need no torch; None where none can be forked."""
+    if not available():
+        yield None
+        return
+    with Zygote(preload=()) as zygote:
+        yield zygote

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -22,7 +22,7 @@ from maia_kernel.driver.kernel import Kernel
 from maia_kernel.driver.notebook import Investigation
 from maia_kernel.driver.resume import resume
 from maia_kernel.driver.vlm import ScriptedVLM
-from maia_kernel.driver.zygote import Zygote, available
+from maia_kernel.driver.zygote import Zygote
 from maia_kernel.errors import MaiaError
 
 FINAL = "[DESCRIPTION]: said-4 red things\n[LABEL 1]: red (turn 1)"
@@ -30,16 +30,7 @@ WORDS = re.compile(r"said-\d|ran-\d")
 
 
 @pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote | None]:
-    if not available():
-        yield None
-        return
-    with Zygote(preload=()) as zygote:
-        yield zygote
-
-
-@pytest.fixture(scope="module")
-def made(zygote: Zygote | None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def made(bare_zygote: Zygote | None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Three turns and an answer; every piece of a reply holds a word of its own."""
     notebook = Investigation.new(tmp_path_factory.mktemp("made") / "a.ipynb", agent="scripted", task="describe")
     notebook.add("header", "# A unit")
@@ -50,7 +41,7 @@ def made(zygote: Zygote | None, tmp_path_factory: pytest.TempPathFactory) -> byt
         f"Hypothesis said-{n}.\n\n```python\nprompt_{n} = 'a red circle'\nprint('ran-{n}', prompt_{n}, base)\n```"
         for n in (1, 2, 3)
     ]
-    with Kernel(zygote=zygote) as kernel:
+    with Kernel(zygote=bare_zygote) as kernel:
         setup(notebook, kernel, Nobody())
         run(notebook, ScriptedVLM([*replies, FINAL]), kernel, Limits(), Nobody())
     return notebook.path.read_bytes()
@@ -229,7 +220,7 @@ def words(nb: NotebookNode) -> list[str]:
     edits=st.lists(st.tuples(st.sampled_from(EDITS), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=6)
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-def test_whatever_is_done_to_a_notebook_it_goes_on_and_no_reply_is_lost(edits, made, zygote):
+def test_whatever_is_done_to_a_notebook_it_goes_on_and_no_reply_is_lost(edits, made, bare_zygote):
     data = json.loads(made)
     for edit, at, to in edits:
         edit(data, at, to)
@@ -245,7 +236,7 @@ def test_whatever_is_done_to_a_notebook_it_goes_on_and_no_reply_is_lost(edits, m
         vlm = ScriptedVLM(["Then said-9.\n```python\nprint('ran-9')\n```", FINAL.replace("said-4", "said-8")])
         refused = None
         try:
-            resume(path, agent=vlm, question="And now?", zygote=zygote)
+            resume(path, agent=vlm, question="And now?", zygote=bare_zygote)
         except MaiaError as error:
             refused = str(error)
         if refused is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -21,20 +21,10 @@ from maia_kernel.driver.messages import Message, Reply
 from maia_kernel.driver.notebook import Investigation
 from maia_kernel.driver.resume import resume, settled
 from maia_kernel.driver.vlm import ScriptedVLM
-from maia_kernel.driver.zygote import Zygote, available
+from maia_kernel.driver.zygote import Zygote
 from maia_kernel.errors import KernelError, NotebookError, UnknownName, UsageError
 
 FINAL = "[DESCRIPTION]: red things\n[LABEL 1]: red (turn 1)"
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote | None]:
-    """Kernels in a moment, where they can be forked."""
-    if not available():
-        yield None
-        return
-    with Zygote(preload=()) as zygote:
-        yield zygote
 
 
 def python(source: str) -> str:
@@ -42,7 +32,7 @@ def python(source: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(zygote: Zygote | None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def made(bare_zygote: Zygote | None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A finished notebook: setup, question, three turns of code, the answer."""
     notebook = Investigation.new(tmp_path_factory.mktemp("made") / "a.ipynb", agent="scripted", task="describe")
     notebook.add("header", "# A unit")
@@ -53,7 +43,7 @@ def made(zygote: Zygote | None, tmp_path_factory: pytest.TempPathFactory) -> byt
         python("y = x * 2\nprint('y is', y)"),
         python("print('sum', x + y)"),
     ]
-    with Kernel(zygote=zygote) as kernel:
+    with Kernel(zygote=bare_zygote) as kernel:
         setup(notebook, kernel, Nobody())
         run(notebook, ScriptedVLM([*replies, FINAL]), kernel, Limits(), Nobody())
     return notebook.path.read_bytes()
@@ -66,10 +56,10 @@ def path(made: bytes, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def go_on(zygote: Zygote | None) -> Callable[..., ScriptedVLM]:
+def go_on(bare_zygote: Zygote | None) -> Callable[..., ScriptedVLM]:
     def call(path: Path, *replies: str, **options: object) -> ScriptedVLM:
         vlm = ScriptedVLM(replies or (FINAL,))
-        resume(path, agent=vlm, zygote=zygote, **options)
+        resume(path, agent=vlm, zygote=bare_zygote, **options)
         return vlm
 
     return call
@@ -292,7 +282,7 @@ class EditedWhile:
         return Reply(FINAL if self.said > 20 else f"Turn {self.said}.\n```python\nprint('turn', {self.said})\n```")
 
 
-def test_twenty_edits_on_disk_and_twenty_turns_are_all_there(path, zygote):
+def test_twenty_edits_on_disk_and_twenty_turns_are_all_there(path, bare_zygote):
     edit(path, lambda nb: nb.cells.pop())
     vlm = EditedWhile(path)
 
@@ -311,7 +301,7 @@ def test_twenty_edits_on_disk_and_twenty_turns_are_all_there(path, zygote):
 
     somebody = threading.Thread(target=person, daemon=True)
     somebody.start()
-    resume(path, agent=vlm, limits=Limits(turns=100), zygote=zygote)
+    resume(path, agent=vlm, limits=Limits(turns=100), zygote=bare_zygote)
     somebody.join()
     nb = Investigation.open(path).nb
     whole = "\n".join(cell.source for cell in nb.cells)
