@@ -169,10 +169,12 @@ def _lab(options: argparse.Namespace) -> int:
 def _kernelspec_install(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from maia_kernel.driver.jupyter import install_kernelspec
+    from maia_kernel.driver.jupyter import DISPLAY_NAME, install_kernelspec
 
     where = install_kernelspec(options.name, None if options.prefix is None else Path(options.prefix))
     sys.stdout.write(f"{where}\n")
+    if options.name != "python3":  # which notebooks ask for by themselves
+        sys.stdout.write(f"choose it once per notebook: Kernel, Change Kernel…, {DISPLAY_NAME}\n")
     return 0
 
 

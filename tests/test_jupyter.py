@@ -90,6 +90,7 @@ def test_for_the_user_it_never_takes_the_place_of_python3(tmp_path):
     done = maia("kernelspec", "install", cwd=tmp_path, JUPYTER_DATA_DIR=str(tmp_path / "data"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "data/kernels/maia_kernel/kernel.json").exists()
+    assert "Change Kernel…, Python 3 (maia_kernel)" in done.stdout
 
 
 @pytest.mark.parametrize(("name", "prefix", "message"), [("a b", ".", "letters"), ("a", "absent", "no such folder")])
