@@ -90,6 +90,22 @@ def test_a_final_answer_renders_whole(notebook):
         assert f"\n{line}" in notebook.final.source
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "[DESCRIPTION]: circles\n[LABEL 1]: circles (turn 1)",
+        "I am done.\n\n[DESCRIPTION]: circles\n\n[LABEL 1]: circles",
+        "[BIAS]: texture",
+        "[REASONING]: spurious\n\n[LABEL]: SPURIOUS",
+    ],
+)
+def test_the_shortest_answers_render_whole_and_are_read_again(notebook, answer):
+    turn(notebook, answer)
+    html = MarkdownIt("commonmark").render(notebook.final.source)
+    assert all(line in html for line in answer.splitlines())
+    assert cells.parse(notebook.final.source).final == cells.parse(answer).final
+
+
 def test_an_empty_cell_at_the_end_changes_nothing(notebook):
     turn(notebook, "[DESCRIPTION]: d\n[LABEL 1]: red")
     notebook.nb.cells.append(nbformat.v4.new_code_cell(""))

@@ -108,7 +108,8 @@ def test_the_answer_names_effect_evidence_and_what_was_ruled_out():
     assert final is not None
     headings = [message.text.split("\n")[0] for message in said if message.role == "assistant"]
     for turn in final.labels[0].turns:
-        assert headings[turn - 1].split()[2].strip(",") in ("probes", "pairs", "binding", "edits")
+        experiment = headings[turn - 1].partition("Experiment: ")[2]
+        assert experiment.startswith(("probes", "pairs", "binding", "edits"))
     assert "over 'none of these'" in final.description
     assert "Ruled out" in final.description
     assert "no language model" in final.description

@@ -56,9 +56,9 @@ def test_outputs_answer_in_order_and_the_cell_that_was_not_reached_says_so(inves
     parts = investigation.messages()[3].parts
     assert isinstance(parts[1], Image)
     assert parts[1].data == PIXEL
-    assert parts[0] == Text("Output of code cell 1 of 2:\n\nexemplar 1")
+    assert parts[0] == Text("Output of turn 1, code cell 1 of 2:\n\nexemplar 1")
     assert "ValueError: no" in parts[2].text
-    assert "Output of code cell 2 of 2:\n\n(not run: the turn ended at an earlier cell)" in parts[2].text
+    assert "Output of turn 1, code cell 2 of 2:\n\n(not run: the turn ended at an earlier cell)" in parts[2].text
     assert "\x1b" not in parts[2].text
 
 

@@ -93,8 +93,8 @@ class Connection:
         except NoSuchKernel:
             known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
             raise KernelError(
-                f"there is no Jupyter kernel named '{self._name}' (installed: {known}); 'pip install ipykernel' "
-                "brings python3"
+                f"there is no Jupyter kernel named '{self._name}' (installed: {known}); choose one of "
+                "these in JupyterLab, or install it: 'maia kernelspec install --name …'"
             ) from None
         if self._zygote is not None:
             self._manager.provisioner = self._provisioner(self._zygote)

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
+from markdown_it import MarkdownIt
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output, new_raw_cell
 
@@ -290,8 +291,17 @@ def setup_sources(parameters: Mapping[str, object]) -> tuple[str, str]:
 
 
 def _readable(source: str) -> str:
-    """A final answer that renders: behind a blank line "[LABEL 1]: circles" is a link's definition, and vanishes."""
-    return re.sub(r"[ \t]*\n(?:[ \t]*\n)*(?= {0,3}\[(?:LABEL|BIAS)\b)", "  \n", source)
+    """A final answer that renders: "[LABEL 1]: circles" can be a link's definition, and would vanish.
+
+    In the middle of a paragraph it is none.
+    """
+    source = re.sub(r"[ \t]*\n(?:[ \t]*\n)*(?= {0,3}\[LABEL\b)", "  \n", source)
+    definitions: dict[str, Any] = {}
+    MarkdownIt("commonmark").parse(source, definitions)
+    if definitions.get("references"):
+        first = re.compile(r"^(?= {0,3}\[(?:DESCRIPTION|REASONING|BIAS|LABEL)\b)", re.MULTILINE)
+        source = first.sub("**Answer.**  \n", source, count=1)
+    return source
 
 
 def _literal(value: object) -> str:

@@ -129,7 +129,8 @@ def _turn(group: list[NotebookNode], limits: outputs.Limits) -> Iterator[Message
         answer.append(Text("(A person has edited your text of this turn.)"))
     code = [cell for cell in group if cell.cell_type == "code"]
     for number, cell in enumerate(code, start=1):
-        which = f"Output of code cell {number} of {len(code)}" if len(code) > 1 else "Output"
+        # The number, because labels name turns, and after a deletion nobody can count them.
+        which = f"Output of turn {turn(cell)}" + (f", code cell {number} of {len(code)}" if len(code) > 1 else "")
         answer += [Text(f"{which}{_history(cell)}:"), *_output(cell, limits)]
     if answer:
         yield Message("user", tuple(answer))

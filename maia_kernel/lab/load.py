@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from maia_kernel.lab.tools import Tools
 __all__ = ["load"]
 
 _LIBRARIES = ("torch", "transformers", "diffusers", "huggingface_hub", "matplotlib", "PIL")
+_WIDE = 100  # columns of what is printed
 _PATIENCE = 0.25  # seconds between two updates of the progress line
 
 
@@ -127,7 +129,9 @@ def _summary(system: System, generator: Generator, editor: Editor, describer: De
     if generator.vocabulary:
         lines.append("the generator draws only these words:")
         lines += [f"  {family}: {', '.join(words)}" for family, words in generator.vocabulary.items()]
-    return "\n".join([*lines, *filter(None, (generator.grammar, editor.grammar))])
+    lines += filter(None, (generator.grammar, editor.grammar))
+    # JupyterLab breaks a line that is too long in the middle of a word.
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, _WIDE, subsequent_indent="  "))
 
 
 def _quiet() -> None:

@@ -18,7 +18,8 @@ _DESCRIPTION = re.compile(r"^exemplar (\d+): (?!activation )(.+)$", re.MULTILINE
 _SCREENED = re.compile(rf"^ +({_NUMBER}): (.+)$", re.MULTILINE)
 _ROW = re.compile(rf"^(\S.*?) +(?:0 +none left|(\d+){rf' +({_NUMBER}|nan)' * 4})$", re.MULTILINE)
 _QUESTION = re.compile(r"^\*\*Question\.\*\* *(.+)$", re.MULTILINE)
-_HEADING = re.compile(r"^### Experiment: (\w+)", re.MULTILINE)
+_HEADING = re.compile(r"^### (?:Turn \d+ · )?Experiment: (\w+)", re.MULTILINE)
+_TURN = re.compile(r"^Output of turn (\d+)\b", re.MULTILINE)
 # Ends of the names of conditions whose pictures were drawn for an earlier one.
 TAKEN = (", as drawn", ", on one object")
 
@@ -61,6 +62,8 @@ class Evidence:
         How often each experiment has been written.
     turns : mapping
         Experiment -> the turn that it was written in last.
+    turn : int
+        The number of the last turn.
     question : str
         What was asked last.
     pictures : int
@@ -73,6 +76,7 @@ class Evidence:
     rows: Mapping[str, Row] = field(default_factory=dict)
     tried: Counter[str] = field(default_factory=Counter)
     turns: Mapping[str, int] = field(default_factory=dict)
+    turn: int = 0
     question: str = ""
     pictures: int = 0
 
@@ -92,9 +96,10 @@ def read(messages: Sequence[Message]) -> Evidence:
     tried: Counter[str] = Counter()
     turns: dict[str, int] = {}
     turn, question, pictures = 0, "", 0
-    for message in messages:
+    for message, after in zip(messages, [*messages[1:], None], strict=True):
         if message.role == "assistant":
-            turn += 1
+            told = _TURN.search(after.text) if after is not None else None
+            turn = int(told[1]) if told else turn + 1
             for name in _HEADING.findall(message.text):
                 tried[name] += 1
                 turns[name] = turn
@@ -113,7 +118,7 @@ def read(messages: Sequence[Message]) -> Evidence:
                     rows.pop(name, None)
     ranks = sorted(activations.keys() & described.keys())
     exemplars = tuple((activations[rank], described[rank]) for rank in ranks)
-    return Evidence(vocabulary, exemplars, tuple(screen), rows, tried, turns, question, pictures + len(screen))
+    return Evidence(vocabulary, exemplars, tuple(screen), rows, tried, turns, turn, question, pictures + len(screen))
 
 
 def _vocabulary(messages: Sequence[Message]) -> dict[str, tuple[str, ...]]:

@@ -58,7 +58,7 @@ def write(seen: Evidence, plan: Plan) -> str:
     if plan.kind == "conclusion":
         return _conclusion(seen, list(plan.hypotheses))
     title, why = _WHY[plan.kind]
-    parts = [f"### Experiment: {title}"]
+    parts = [f"### Turn {seen.turn + 1} · Experiment: {title}"]
     if observed := _observed(seen):
         parts.append(f"**What I saw.** {observed}")
     parts.append(f"**Hypotheses**\n\n{_hypotheses(seen)}")
