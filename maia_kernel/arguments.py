@@ -78,6 +78,7 @@ def _add_rerun(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     where.add_argument("--in-place", action="store_true", help="write the new outputs into the notebook")
     where.add_argument("--out", metavar="FILE.ipynb", help="write the notebook with the new outputs there")
     rerun.add_argument("--strict", action="store_true", help="recompute everything; nothing may come from the store")
+    rerun.add_argument("--cell-timeout", type=_positive, metavar="S", help="seconds per cell (default: no limit)")
     rerun.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
     rerun.set_defaults(verb="rerun")
 

@@ -66,6 +66,8 @@ class Terminal:
 
     def ran(self, cell: NotebookNode, result: Result) -> None:
         self._idle()
+        if result.status == "ok" and result.note:
+            self.say(f"        [yellow]{escape(result.note)}[/yellow]")
         if transcript.role(cell) == "setup":
             return  # what goes wrong there ends the run with a line of its own
         pictures = sum("image/png" in output.get("data", {}) for output in cell.outputs)

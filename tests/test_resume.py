@@ -311,3 +311,119 @@ def test_twenty_edits_on_disk_and_twenty_turns_are_all_there(path, bare_zygote):
     heard = "\n".join(message.text for message in vlm.requests[-1])
     assert "edits were merged" in heard
     assert all(f"edit {number}" in heard for number in range(20))
+
+
+class While:
+    """A watcher that edits the file as soon as the first cell of a turn runs."""
+
+    def __init__(self, path: Path, change: Callable[[NotebookNode], object]):
+        self._nobody, self._path, self._change = Nobody(), path, change
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._nobody, name)
+
+    def running(self, cell: NotebookNode) -> None:
+        if "first" in cell.source and self._change is not None:
+            edit(self._path, self._change)
+            self._change = None
+
+
+TWO = "Two.\n```python\nprint('first')\n```\n```python\nprint('second')\n```"
+
+
+@pytest.mark.parametrize("kind", ["markdown", "raw"])
+def test_a_waiting_cell_that_becomes_text_is_not_run(path, go_on, kind):
+    def change(nb: NotebookNode) -> None:
+        cell = coded(nb, "'second'")
+        nb.cells[nb.cells.index(cell)] = NotebookNode(
+            id=cell.id, cell_type=kind, source=cell.source, metadata=cell.metadata
+        )
+
+    vlm = go_on(path, TWO, FINAL, question="And?", watch=While(path, change))
+    (cell,) = [cell for cell in Investigation.open(path).nb.cells if cell.source == "print('second')"]
+    assert cell.cell_type == kind
+    assert "was changed" in vlm.requests[1][-1].text
+
+
+def test_a_waiting_cell_that_is_tagged_is_skipped(path, go_on):
+    edit_tag = lambda nb: coded(nb, "'second'").metadata.update(tags=["skip-execution"])  # noqa: E731
+    vlm = go_on(path, TWO, FINAL, question="And?", watch=While(path, edit_tag))
+    assert "Output of turn 5, code cell 2 of 2:\n\n(not run" in vlm.requests[1][-1].text
+    assert coded(Investigation.open(path).nb, "'second'").outputs == []
+
+
+def test_two_at_once_are_refused(path, go_on):
+    class Second(ScriptedVLM):
+        def reply(self, messages: list[Message]) -> Reply:
+            with pytest.raises(UsageError, match="another maia process is working on"):
+                go_on(path, question="Me, too?")
+            return super().reply(messages)
+
+    vlm = Second([FINAL])
+    resume(path, agent=vlm, question="And?")
+    assert "Me, too?" not in path.read_text()
+
+
+def test_a_cell_that_was_broken_off_and_repaired_is_run(path, go_on):
+    """A raw cell, left by a run that was killed, becomes code again."""
+
+    def repair(nb: NotebookNode) -> None:
+        cell = coded(nb, "'sum'")
+        del cell.metadata["maia"]["ran_sha256"]
+        cell.source, cell.outputs = "print('repaired', x)", []
+
+    edit(path, repair)
+    (request,) = go_on(path).requests
+    said = "\n".join(message.text for message in request)
+    assert "repaired 11" in said
+    assert "broken off" not in said
+
+
+def test_a_kernel_that_dies_in_a_notebook_without_set_up_cells_is_revived(path, go_on):
+    edit(path, lambda nb: [cell.metadata.pop("maia", None) for cell in nb.cells])
+    vlm = go_on(path, python("import os\nos._exit(1)"), python("print('alive')"), FINAL, question="And?")
+    assert "killed its kernel" in vlm.requests[1][-1].text
+    assert "alive" in vlm.requests[2][-1].text
+
+
+def test_outputs_are_named_by_the_cells_that_they_belong_to(path, go_on):
+    three = TWO.replace("print('second')", "import os\nos._exit(1)") + "\n```python\nprint('third')\n```"
+    vlm = go_on(path, three, FINAL, question="And?")
+    told = vlm.requests[1][-1].text
+    assert "Output of turn 5, code cell 2 of 3:\n\n(left out" in told
+    assert "Output of turn 5, code cell 3 of 3:\n\n(not run" in told
+    assert "Code cell 2 of 3 of turn 5 killed its kernel" in told
+
+
+def test_a_linked_notebook_stays_a_link(path, go_on):
+    link = path.with_name("link.ipynb")
+    link.symlink_to(path)
+    go_on(link, question="And?")
+    assert link.is_symlink()
+    assert "And?" in path.read_text()
+
+
+@pytest.mark.parametrize("facts", ["x", None, [1]])
+def test_metadata_that_is_none_is_dropped(path, go_on, facts):
+    raw = json.loads(path.read_text())
+    raw["metadata"]["maia"] = facts
+    raw["cells"][2]["metadata"]["maia"] = facts
+    path.write_text(json.dumps(raw))
+    assert go_on(path, question="And?").requests
+
+
+def test_a_cell_is_known_by_the_beginning_of_its_id(path, go_on):
+    name = coded(Investigation.open(path).nb, "y = x").id
+    go_on(path, from_cell=name[:6])
+    assert path.with_name("a-2.ipynb").exists()
+
+
+def test_each_unreadable_version_is_kept(path):
+    notebook = Investigation.open(path)
+    for number in (1, 2):
+        path.write_text(f"rubbish {number}")
+        (notice,) = notebook.save()
+        assert "is kept in a.unreadable" in notice.text
+    kept = sorted(other.read_text() for other in path.parent.glob("*.unreadable*"))
+    assert kept == ["rubbish 1", "rubbish 2"]
+    assert Investigation.open(path).nb.cells == notebook.nb.cells

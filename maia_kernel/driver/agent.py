@@ -112,6 +112,8 @@ def step(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watc
     for notice in turn.notices:
         watch.noticed(notice)
     for position, cell in enumerate(code):
+        if cell.cell_type != "code" or transcript.skipped(cell):
+            continue  # a person has made it something else meanwhile
         try:
             goes_on = _execute(notebook, cell, kernel, limits, watch)
         except BaseException:  # Ctrl-C, a full disk: whoever opens the notebook must not wait for this cell again
@@ -128,6 +130,7 @@ def step(notebook: Investigation, vlm: VLM, kernel: Kernel, limits: Limits, watc
 
 def setup(notebook: Investigation, kernel: Kernel, watch: Watcher) -> Result:
     """Run the setup cells in order, without a time limit; the result of the first that fails, or of the last."""
+    result = Result("ok")
     for cell in notebook.nb.cells:
         if transcript.role(cell) == "setup" and cell.cell_type == "code":
             watch.running(cell)
@@ -145,8 +148,9 @@ def abandon(notebook: Investigation, code: list[NotebookNode], watch: Watcher) -
     for cell in unreached:
         notebook.not_run(cell)
     if "ran_sha256" not in running.metadata["maia"]:
+        notice = _stopped(notebook, running, "was broken off with the run", "restart")
         notebook.retire(running)
-        tell(notebook, _stopped(running, "The last code cell was broken off with the run", revived=True), watch)
+        tell(notebook, notice, watch)
 
 
 def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits: Limits, watch: Watcher) -> bool:
@@ -156,9 +160,10 @@ def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits
     notebook.ran(cell, failed=result.status == "error")
     watch.ran(cell, result)
     if result.status in ("timeout", "died"):
+        what = f"{'killed its kernel' if result.status == 'died' else 'was stopped'} ({result.note})"
+        notice = _stopped(notebook, cell, what, "limit" if kernel.alive else "restart", known=kernel.alive)
         notebook.retire(cell)
-        what = "The last code cell killed its kernel" if result.status == "died" else "The last code cell was stopped"
-        tell(notebook, _stopped(cell, f"{what} ({result.note})", revived=not kernel.alive), watch)
+        tell(notebook, notice, watch)
     save(notebook, watch)
     if not kernel.alive:
         kernel.restart()
@@ -169,15 +174,23 @@ def _execute(notebook: Investigation, cell: NotebookNode, kernel: Kernel, limits
     return result.status == "ok"
 
 
-def _stopped(cell: NotebookNode, what: str, *, revived: bool) -> Notice:
-    """What to say of a cell that was stopped; its partial output is quoted, because a raw cell has none."""
-    printed = [part.text for part in outputs.parts(cell.outputs, elided=True) if isinstance(part, Text)]
+def _stopped(
+    notebook: Investigation, cell: NotebookNode, what: str, kind: cells.NoticeKind, *, known: bool = True
+) -> Notice:
+    """What to say of a cell that was stopped; its partial output is quoted, because a raw cell has none.
+
+    ``known`` is whether the kernel knows, or will know, what the other cells define.
+    """
+    turn = transcript.turn(cell)
+    code = [one for one in notebook.nb.cells if one.cell_type != "markdown" and transcript.turn(one) == turn]
+    which = f"Code cell {code.index(cell) + 1} of {len(code)}" if len(code) > 1 else "The code cell"
+    printed = [part.text for part in outputs.parts(cell.get("outputs"), elided=True) if isinstance(part, Text)]
     quoted = f"\n\nUntil then it had shown:\n{cells.fence(chr(10).join(printed), 'text')}" if printed else ""
-    if revived:
-        after = "The kernel is a new one, in which the setup cells were run: define what you need anew."
+    if not known:
+        after = "The kernel is a new one, which knows only what the setup cells define: define what you need anew."
     else:
         after = "Do not rely on names that it defined: the cell will be left out when the notebook is run again."
-    return Notice("restart" if revived else "limit", f"{what}. {after}{quoted}")
+    return Notice(kind, f"{which} of turn {turn} {what}. {after}{quoted}")
 
 
 def _check(notebook: Investigation, limits: Limits, seconds: float) -> None:

@@ -92,6 +92,16 @@ def since(nb: NotebookNode) -> Edits:
     return Edits(tuple(said), cleared, _stale(nb, before))
 
 
+def broken_off(nb: NotebookNode) -> list[NotebookNode]:
+    """The agent's cells that were running, or waited for it, when the run was killed, and that nobody edited since."""
+    saved = {entry.id: entry for entry in _noted(nb)}
+    return [
+        cell
+        for cell in nb.cells
+        if transcript.never_ended(cell) and (not saved or (cell.id in saved and Entry.of(cell).same(saved[cell.id])))
+    ]
+
+
 def in_words(said: Sequence[str]) -> str:
     """Edits as a list in Markdown."""
     more = len(said) - _NAMED

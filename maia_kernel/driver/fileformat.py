@@ -44,13 +44,17 @@ def parse(path: Path, raw: bytes) -> NotebookNode:
     try:
         data = orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
-        what = "is empty" if not raw.strip() else f"is not JSON (line {error.lineno}): was it cut?"
+        cut = ": was it cut?" if error.pos >= len(raw.decode("utf-8", "replace").rstrip()) - 1 else ""
+        what = "is empty" if not raw.strip() else f"is not JSON (line {error.lineno}){cut}"
         raise NotebookError(f"{path} {what}") from error
     if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
         raise NotebookError(f"{path} is not a notebook")
     if data["nbformat"] != 4:
         raise NotebookError(f"{path} is of nbformat {data['nbformat']}; save it as version 4 in Jupyter first")
+    if not isinstance(data.get("cells"), list):
+        raise NotebookError(f"{path} is not a valid notebook: it has no list of cells")
     try:
+        _drop_what_is_not_ours(data)
         _settle_ids(path, data["cells"])
         data["nbformat_minor"] = max(5, data["nbformat_minor"])  # all that 4.5 adds to earlier ones are the ids
         nbformat.validate(data)
@@ -84,6 +88,14 @@ def _copy(nb: NotebookNode) -> NotebookNode:
     if isinstance(nb, dict):
         return NotebookNode({key: _copy(value) for key, value in nb.items()})
     return [_copy(value) for value in nb] if isinstance(nb, list) else nb
+
+
+def _drop_what_is_not_ours(data: dict[str, Any]) -> None:
+    """Take out what stands in the place of our metadata and is not even of its kind."""
+    for holder in (data, *data["cells"]):
+        facts = holder.get("metadata", {})
+        if not isinstance(facts.get("maia", {}), dict):
+            del facts["maia"]
 
 
 def _settle_ids(path: Path, cells: list[dict[str, Any]]) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from maia_kernel.errors import UsageError
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux
 _HERE = -100  # AT_FDCWD: paths are relative to the working directory
@@ -30,6 +34,7 @@ class SharedFile:
 
     def __init__(self, path: Path):
         self.path = path
+        self._real = Path(os.path.realpath(path))  # a link stays one
         self._seen: tuple[int, ...] | None = None  # of the version that this object has read or written last
         self._gone: tuple[int, tuple[int, ...]] | None = None  # the version before it: open file, signature
 
@@ -38,7 +43,7 @@ class SharedFile:
 
     def read(self) -> bytes:
         """Read the file; raises OSError."""
-        with self.path.open("rb") as file:
+        with self._real.open("rb") as file:
             raw = file.read()
             self._seen = _signature(file.fileno())
         return raw
@@ -52,7 +57,7 @@ class SharedFile:
             self._gone = file, _signature(file)
             return raw
         with contextlib.suppress(FileNotFoundError):
-            if self._seen is not None and _signature(self.path) != self._seen:
+            if self._seen is not None and _signature(self._real) != self._seen:
                 return self.read()
         return None
 
@@ -60,7 +65,7 @@ class SharedFile:
         """Whether nobody has written since the last read or write."""
         gone = self._gone is None or _signature(self._gone[0]) == self._gone[1]
         with contextlib.suppress(FileNotFoundError):
-            return gone and _signature(self.path) == self._seen
+            return gone and _signature(self._real) == self._seen
         return gone
 
     def write(self, raw: bytes) -> bool:
@@ -77,13 +82,13 @@ class SharedFile:
             The file exists and was never read, the folder cannot be written, or the disk is full; the file is as it
             was.
         """
-        with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=f".{self.path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self._real.parent, prefix=f".{self._real.name}.", delete=False) as file:
             temporary = Path(file.name)
             try:
                 file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
-                temporary.chmod(_mode(self.path))
+                temporary.chmod(_mode(self._real))
                 ours = _signature(file.fileno())
                 if not self._swap(temporary):
                     return False
@@ -95,7 +100,7 @@ class SharedFile:
     def _swap(self, temporary: Path) -> bool:
         """Let the new version take the place of the one that was seen last, and no other's."""
         try:
-            before = _signature(self.path)
+            before = _signature(self._real)
         except FileNotFoundError:
             self._forget()
             return self._create(temporary)
@@ -103,11 +108,11 @@ class SharedFile:
             raise _exists()
         if before != self._seen:
             return False
-        old = os.open(self.path, os.O_RDONLY)
-        if not _exchange(temporary, self.path):
-            temporary.replace(self.path)
+        old = os.open(self._real, os.O_RDONLY)
+        if not _exchange(temporary, self._real):
+            temporary.replace(self._real)
         elif _signature(temporary) != before:
-            _exchange(temporary, self.path)
+            _exchange(temporary, self._real)
             os.close(old)
             return False
         self._forget()
@@ -117,19 +122,52 @@ class SharedFile:
     def _create(self, temporary: Path) -> bool:
         """Put the file where none is; False where somebody else has put it back meanwhile."""
         try:
-            self.path.hardlink_to(temporary)
+            self._real.hardlink_to(temporary)
         except FileExistsError:
             if self._seen is None:
                 raise _exists() from None
             return False
         except OSError:  # a file system without links
-            temporary.rename(self.path)
+            temporary.rename(self._real)
         return True
 
     def _forget(self) -> None:
         if self._gone is not None:
             os.close(self._gone[0])
             self._gone = None
+
+
+@contextlib.contextmanager
+def alone(path: Path, folder: Path) -> Iterator[None]:
+    """Work on a file as the only process of this program that does; where nothing can be locked, without a check.
+
+    Parameters
+    ----------
+    path : Path
+        The file, by whatever name.
+    folder : Path
+        Where locks are kept; made if need be.
+
+    Raises
+    ------
+    UsageError
+        Another process works on it.
+    """
+    try:
+        import fcntl
+
+        folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "replace")).hexdigest()[:16]
+        lock = (folder / name).open("w")
+    except (ImportError, OSError):
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"another maia process is working on {path}; let it end first") from None
+        yield
 
 
 def _signature(file: int | Path) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from maia_kernel.artifacts import Scratch, beside
 from maia_kernel.driver import prompts as prompt_files
 from maia_kernel.driver.agent import Limits, Watcher, run, setup
 from maia_kernel.driver.cells import Notice, Turn
+from maia_kernel.driver.files import alone
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation, setup_sources
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
@@ -148,8 +149,9 @@ def investigate(
             require(setup(notebook, kernel, watch))
             notebook.path = destination(out, study)
             notebook.path.parent.mkdir(exist_ok=True)
-            notebook.save()
-            run(notebook, vlm, kernel, limits or Limits(), watch)
+            with alone(notebook.path, resolve(os.environ, Path.cwd()).cache / "locks"):
+                notebook.save()
+                run(notebook, vlm, kernel, limits or Limits(), watch)
     return notebook
 
 

@@ -88,8 +88,13 @@ class Investigation:
         notebook.nb = parse(path, raw)
         return notebook
 
-    def save(self) -> list[Notice]:
+    def save(self, *, note: bool = True) -> list[Notice]:
         """Write the notebook so that a reader never sees half of it; what somebody else wrote meanwhile is merged.
+
+        Parameters
+        ----------
+        note : bool
+            Note the cells as they are now, so that later edits are measured by them.
 
         Returns
         -------
@@ -105,7 +110,8 @@ class Investigation:
         try:
             while True:
                 told += self._take_in()
-                edits.note(self.nb)
+                if note:
+                    edits.note(self.nb)
                 raw = encode(self.nb)
                 if self._file.write(raw):
                     self.size = len(raw)
@@ -125,8 +131,7 @@ class Investigation:
                 while self._file.unchanged() and time.monotonic() - began < PATIENCE:
                     time.sleep(0.01)
                 if self._file.unchanged():
-                    aside = self.path.with_suffix(".unreadable.ipynb")
-                    aside.write_bytes(raw)
+                    aside = self._put_aside(raw)
                     told.append(
                         Notice("merge", f"What was written to the notebook's file is kept in {aside.name}: {error}.")
                     )
@@ -136,6 +141,18 @@ class Investigation:
         for notice in told:
             self.note(notice)
         return told
+
+    def _put_aside(self, raw: bytes) -> Path:
+        """Keep something unreadable that stood in the notebook's place in a new file beside it."""
+        number = 1
+        while True:
+            aside = self.path.with_suffix(f".unreadable{f'-{number}' if number > 1 else ''}.ipynb")
+            try:
+                with aside.open("xb") as file:
+                    file.write(raw)
+                return aside
+            except FileExistsError:
+                number += 1
 
     def messages(self) -> list[Message]:
         """What the model is sent next (:func:`transcript.messages`)."""
@@ -209,11 +226,15 @@ class Investigation:
 
     def not_run(self, cell: NotebookNode) -> None:
         """Say of a code cell that it was not reached, to the agent, to the reader and to other runners."""
+        if cell.cell_type != "code":
+            return  # a person has made it something else meanwhile
         cell.outputs = [new_output("stream", name="stdout", text=transcript.NOT_RUN + "\n")]
         cell.metadata["tags"] = ["skip-execution"]
 
     def retire(self, cell: NotebookNode) -> None:
         """Make a cell that never ended, or killed its kernel, a raw cell: no runner will hang on it."""
+        if cell.cell_type != "code":
+            return
         raw = new_raw_cell(cell.source, id=cell.id, metadata=cell.metadata)
         self.nb.cells[self.nb.cells.index(cell)] = raw
 
@@ -223,7 +244,7 @@ class Investigation:
         Parameters
         ----------
         name : str
-            The id of the last cell.
+            The id of the last cell, or the beginning of one.
         path : Path
             Where it will be saved.
 
@@ -233,8 +254,10 @@ class Investigation:
             There is no such cell; near matches are named.
         """
         ids = [cell.id for cell in self.nb.cells]
-        if name not in ids:
-            raise UnknownName(f"cell of {self.path}", name, ids)
+        meant = [name] if name in ids else [one for one in ids if name and one.startswith(name)]
+        if len(meant) != 1:
+            raise UnknownName(f"cell of {self.path}", name, meant or ids)
+        (name,) = meant
         nb = copy.deepcopy(self.nb)
         del nb.cells[ids.index(name) + 1 :]
         facts = nb.metadata.setdefault("maia", NotebookNode())

@@ -11,12 +11,14 @@ from maia_kernel.driver import edits, transcript
 from maia_kernel.driver.agent import Limits, Watcher, abandon, run
 from maia_kernel.driver.cells import Notice
 from maia_kernel.driver.edits import Edits
+from maia_kernel.driver.files import alone
 from maia_kernel.driver.investigate import Nobody, kernel_environment, require, scratch_for, warm, writable
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation
 from maia_kernel.driver.vlm import OFFLINE, VLM, choose
 from maia_kernel.driver.zygote import Zygote
 from maia_kernel.errors import KernelError, NotebookError, UsageError
+from maia_kernel.locations import resolve
 
 
 def resume(
@@ -76,6 +78,7 @@ def resume(
     watch = watch or Nobody()
     environment = kernel_environment(os.environ)
     with (
+        alone(investigation.path, resolve(os.environ, Path.cwd()).cache / "locks"),
         warm(zygote, environment) as zygote,
         scratch_for(investigation.path) as scratch,
         Kernel(
@@ -98,7 +101,8 @@ def resume(
 
 def settled(investigation: Investigation) -> bool:
     """Whether the investigation has its answer, and nothing was edited since."""
-    return investigation.final is not None and not edits.since(investigation.nb).said
+    found = edits.since(investigation.nb)
+    return investigation.final is not None and not found.said and not found.cleared
 
 
 class _Restoring:
@@ -112,7 +116,7 @@ class _Restoring:
     def run(self, found: Edits) -> tuple[str, ...]:
         """Restore the kernel; returns which cells failed, in words."""
         cells = self._notebook.nb.cells
-        broken_off = [cell for cell in cells if transcript.never_ended(cell)]
+        broken_off = edits.broken_off(self._notebook.nb)
         stale = len(cells) if found.stale is None else found.stale
         position = 0
         while position < len(cells):
@@ -146,7 +150,7 @@ class _Restoring:
         return tuple(self._failed)
 
     def _fail(self, cell: NotebookNode, result: Result) -> None:
-        why = ": ".join(result.error) if result.error else result.note
+        why = ": ".join(result.error) if result.error and result.status == "error" else result.note
         if self._strict:
             raise KernelError(f"{edits.name(cell)} fails now: {why}; the notebook is as it was")
         self._failed.append(f"{edits.name(cell)}: {' '.join(why.split())}")

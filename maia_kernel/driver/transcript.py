@@ -127,7 +127,7 @@ def _turn(group: list[NotebookNode], limits: outputs.Limits) -> Iterator[Message
     answer: list[Part] = []
     if any(cell.cell_type == "markdown" and _edited(cell) for cell in group):
         answer.append(Text("(A person has edited your text of this turn.)"))
-    code = [cell for cell in group if cell.cell_type == "code"]
+    code = [cell for cell in group if cell.cell_type != "markdown"]
     for number, cell in enumerate(code, start=1):
         # The number, because labels name turns, and after a deletion nobody can count them.
         which = f"Output of turn {turn(cell)}" + (f", code cell {number} of {len(code)}" if len(code) > 1 else "")
@@ -137,6 +137,8 @@ def _turn(group: list[NotebookNode], limits: outputs.Limits) -> Iterator[Message
 
 
 def _output(cell: NotebookNode, limits: outputs.Limits) -> Iterable[Part]:
+    if cell.cell_type == "raw":
+        return [Text("(left out: it did not end, or a person has taken it out)")]
     # Other runners empty the outputs of cells that they skip.
     if role(cell) == "assistant" and skipped(cell):
         return [
