@@ -26,6 +26,18 @@ def test_a_number_of_a_table_is_named_by_its_row_and_column():
     assert said(TABLE, TABLE.replace("0.056", "0.112")) == ["a red circle, sd 0.056 -> 0.112 (+100.0 %)"]
 
 
+def test_a_number_has_a_unit_and_needs_no_leading_zero():
+    assert said("took 1.234s", "took 2.468s") == ["took 1.234 -> 2.468 (+100.0 %)"]
+    assert said("p .5", "p .25") == ["p .5 -> .25 (-50.0 %)"]
+
+
+@pytest.mark.parametrize("numbers", [("9" * 5000, "9" * 4999 + "8"), ("1e300", "1e-300"), ("1e-300", "1e300")])
+def test_huge_numbers_are_named_without_a_percentage(numbers):
+    (change,) = changes(f"x {numbers[0]}", f"x {numbers[1]}", 1e-4)
+    assert (change.was, change.now) == numbers
+    assert len(str(change)) < len("".join(numbers)) + 20
+
+
 def test_a_number_without_words_of_its_own_is_counted():
     assert said(TABLE, TABLE.replace("0.789", "-0.789")) == [
         "effect of 'a red circle' over 'none of these': difference (number 2) 0.789 -> -0.789 (-200.0 %)"
@@ -45,6 +57,18 @@ def test_a_number_without_words_of_its_own_is_counted():
         ("x 10", "x 9.999", True),  # %.4g drops what is 0
         ("x 1.2e-05", "x 1.3e-05", True),
         ("x 1.2e-05", "x 1.5e-05", False),
+        ("x 1e-05", "x 2e-05", False),  # one unit of the last digit, and twice as much
+        ("x 0.001", "x 0.002", True),  # so many decimals were asked for
+        ("x 1", "x 0e999", False),
+        ("x 1e999", "x 1e998", False),
+        ("x 12345678901234567890", "x 12345678901234567891", False),
+        ("x -0", "x 0", True),
+        ("x -5", "x 5", False),
+        ("took 1.234s", "took 1.235s", True),
+        ("took 1.234s", "took 1.834s", False),
+        ("took 0.5ms", "took 0.5s", False),
+        ("x .5", "x .50001", True),
+        ("commit 12345e6f", "commit 12346e6f", False),  # no exponent
         ("x nan", "x nan", True),
         ("x nan", "x 0.1", False),
         ("x inf", "x 1e9", False),

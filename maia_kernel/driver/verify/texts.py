@@ -1,7 +1,8 @@
 """Owns the comparison of two texts: words exactly, numbers within a tolerance, and by how much a number changed.
 
 Two numbers agree when they differ by no more than a relative tolerance of the device (``TOLERANCE``) plus one unit of
-the last printed digit, which is rounding. Integers agree when they are equal.
+the last printed digit, which is rounding. Where an exponent sets how many decimals there are, that unit may be a great
+part of the number, and is allowed only up to a tenth of it. Integers agree when they are equal.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from difflib import SequenceMatcher
 # Relative, by device: how far apart the same float32 sums come out in another order of summation. TF32 is off.
 TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3, "mps": 1e-3}
 
-# A digit inside of a word ("layer3", "64x64") or of a version ("1.2.3") belongs to the word.
-_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan\b|inf\b)(?!\w|\.\d)")
+# A digit inside of a word ("layer3", "64x64") or of a version ("1.2.3") belongs to the word; a unit may follow ("5ms"),
+# but not where hexadecimal digits read like an exponent ("12345e6f").
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]\d{1,4}|[eE]\d{1,4}(?!\w))?|nan\b|inf\b)"
+    r"(?!\.\d)(?=[^\W\d_]{0,4}(?!\w))"
+)
 _LETTER = re.compile(r"[^\W\d_]")
 _INTEGER = re.compile(r"[-+]?\d+\.?")
+_ROUNDING = 0.1  # of a number with an exponent: the most that one unit of its last digit may be, to be allowed
+_LARGE = 1e4  # above it a change is no percentage that anybody reads
 _SHOWN = 60  # characters of a line of text, or of the words before a number
 _ROWS = 40  # of a table, above which its head is looked for
 _ALIGNED = 1000  # lines; beyond them finding what was inserted where would take too long
@@ -45,7 +52,8 @@ class Change:
 
     def __str__(self) -> str:
         if self.what:
-            by = "" if self.relative is None else f" ({self.relative * 100:+.1f} %)"
+            known = self.relative is not None and abs(self.relative) < _LARGE
+            by = f" ({100 * (self.relative or 0):+.1f} %)" if known else ""
             return f"{self.what} {self.was} -> {self.now}{by}"
         if " ".join(self.was.split()) == " ".join(self.now.split()):
             return f"spaces in: {_cut(self.now)}"
@@ -112,25 +120,33 @@ def _numbers(was: str, now: str, above: Sequence[str], relative: float) -> list[
             continue
         before, after = float(old[0]), float(new[0])
         change = (after - before) / abs(before) if before and math.isfinite(before) and math.isfinite(after) else None
-        found.append(Change(_words(was, order, above), old[0], new[0], change))
+        found.append(Change(_words(was, order, above), old[0], new[0], change or None))
     return found
 
 
 def _agree(was: str, now: str, relative: float) -> bool:
+    if _INTEGER.fullmatch(was) and _INTEGER.fullmatch(now):
+        return _digits(was) == _digits(now)  # floats have 16 of them
     a, b = float(was), float(now)
-    if a == b or (math.isnan(a) and math.isnan(b)):
-        return True
-    if not (math.isfinite(a) and math.isfinite(b)) or (_INTEGER.fullmatch(was) and _INTEGER.fullmatch(now)):
-        return False
-    rounding = min(_unit(was), _unit(now))
-    return abs(a - b) <= (relative * max(abs(a), abs(b)) + rounding) * (1 + 1e-9)
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return was.lstrip("+") == now.lstrip("+") or (math.isnan(a) and math.isnan(b))
+    size, rounding = max(abs(a), abs(b)), min(_unit(was), _unit(now))
+    if "e" in f"{was}{now}".lower() and rounding > _ROUNDING * size:
+        rounding = 0.0
+    return abs(a - b) <= (relative * size + rounding) * (1 + 1e-9)
+
+
+def _digits(integer: str) -> str:
+    """An integer as it is written shortest."""
+    digits = integer.lstrip("+-0").rstrip(".")
+    return f"-{digits}" if digits and integer.startswith("-") else digits
 
 
 def _unit(number: str) -> float:
-    """One unit of the last printed digit."""
+    """One unit of the last printed digit; inf where no float is that large."""
     mantissa, _, exponent = number.lower().partition("e")
     decimals = len(mantissa.partition(".")[2])
-    return float(10.0 ** (int(exponent or 0) - decimals))
+    return float(f"1e{int(exponent or 0) - decimals}")
 
 
 def _words(line: str, order: int, above: Sequence[str]) -> str:
