@@ -100,6 +100,29 @@ def test_an_effect_that_is_not_measured_any_more_cannot_be_judged():
     assert claim.why.endswith("is not measured any more")
 
 
+def test_a_claim_stands_whose_evidence_reproduced_though_an_end_of_an_interval_is_0_now():
+    def printed(low: float) -> list[NotebookNode]:
+        effect = f"effect of 'with' over 'without': difference 0.040 [{low:.3f}, 0.080], d 1.00, p 0.0400\n"
+        return [new_output("stream", name="stdout", text=effect)]
+
+    assert one(ANSWER, evidence(a1=(printed(0.001), printed(0.0)))).verdict == "fell"
+    claim = one(ANSWER, {"a1": Evidence("a1", printed(0.001), printed(0.0), reproduced=True)})
+    assert (claim.verdict, claim.why) == (
+        "stands",
+        "its evidence reproduced; an end of an interval is 0 within the tolerance",
+    )
+    assert claim.effects[0].kept
+
+
+def test_an_effect_of_too_few_pictures_cannot_be_judged_unless_another_one_fell():
+    few = {"with": [5.0], "without": [0.1]}
+    for saved in (STRONG, WEAK):
+        claim = one(ANSWER, evidence(a1=(measured(saved), measured(few))))
+        assert (claim.verdict, claim.why.endswith("has no interval any more")) == ("cannot be judged", True)
+        assert not claim.effects[0].kept
+    assert one(ANSWER, evidence(a1=(measured(STRONG, STRONG), measured(few, TURNED)))).verdict == "fell"
+
+
 @pytest.mark.parametrize(
     ("answer", "saved", "why"),
     [

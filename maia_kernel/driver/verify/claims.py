@@ -2,11 +2,12 @@
 
 An effect is what ``tools.measure`` prints of a condition over its control. Its sign is + or - when its 95 % interval
 excludes 0, else there is none. A claim stands when every effect of its evidence keeps its sign, and fell when one does
-not.
+not. An effect of a cell that reproduced is the same one, also where an end of its interval is 0 within the tolerance.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class Effect:
         """The sign of an interval that excludes 0."""
         return "+" if self.low > 0 else "-" if self.high < 0 else "none"
 
+    @property
+    def measured(self) -> bool:
+        """Whether there is an interval; too few pictures have none."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
     def __str__(self) -> str:
         sign = "no effect" if self.sign == "none" else self.sign
         return f"{sign} ({self.difference:.3g} [{self.low:.3g}, {self.high:.3g}])"
@@ -68,20 +74,31 @@ class Compared:
         The id of the cell that measured it.
     was, now : Effect or None
         None where it is not measured any more.
+    reproduced : bool
+        Whether the cell's outputs are the same within the tolerance.
     """
 
     cell: str
     was: Effect
     now: Effect | None
+    reproduced: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether it cannot be told any more."""
+        return self.now is None or (self.was.measured and not self.now.measured)
 
     @property
     def kept(self) -> bool:
-        """Whether it has the same sign."""
-        return self.now is not None and self.now.sign == self.was.sign
+        """Whether it has the same sign, or is the same."""
+        return self.now is not None and not self.lost and (self.reproduced or self.now.sign == self.was.sign)
 
     def __str__(self) -> str:
-        now = "not measured any more" if self.now is None else str(self.now)
-        return f"'{self.was.condition}' over '{self.was.control}': was {self.was}, is {now}"
+        if self.now is None:
+            now = "is not measured any more"
+        else:
+            now = "has no interval any more" if self.lost else f"is {self.now}"
+        return f"'{self.was.condition}' over '{self.was.control}': was {self.was}, {now}"
 
 
 @dataclass(frozen=True)
@@ -132,6 +149,8 @@ class Evidence:
         Before and after.
     unfit : str
         Why its new outputs say nothing ("failed"); empty where they can be judged.
+    reproduced : bool
+        Whether they are the saved ones, within the tolerance.
     changed, stored : bool
         As in :class:`Claim`.
     """
@@ -140,6 +159,7 @@ class Evidence:
     saved: list[NotebookNode]
     fresh: list[NotebookNode]
     unfit: str = ""
+    reproduced: bool = False
     changed: bool = False
     stored: bool = False
 
@@ -212,7 +232,7 @@ def _judge(
 def _verdict(
     label: Label, ids: tuple[str, ...], known: Mapping[str, Evidence], compared: tuple[Compared, ...]
 ) -> tuple[Verdict, str]:
-    fallen = [pair for pair in compared if pair.now is not None and not pair.kept]
+    fallen = [pair for pair in compared if not pair.lost and not pair.kept]
     if fallen:
         more = f" (and {len(fallen) - 1} more)" if len(fallen) > 1 else ""
         return "fell", f"{fallen[0]}{more}"
@@ -225,9 +245,11 @@ def _verdict(
     if not compared:
         cleared = any(not one.saved for one in known.values())
         return "cannot be judged", f"no effect was measured in its evidence{', or its outputs are gone' * cleared}"
-    lost = [pair for pair in compared if pair.now is None]
+    lost = [pair for pair in compared if pair.lost]
     if lost:
         return "cannot be judged", str(lost[0])
+    if any(pair.now is not None and pair.now.sign != pair.was.sign for pair in compared):
+        return "stands", "its evidence reproduced; an end of an interval is 0 within the tolerance"
     kept = "the effect of its evidence kept its sign"
     return "stands", kept if len(compared) == 1 else f"the {len(compared)} effects of its evidence kept their sign"
 
@@ -255,7 +277,7 @@ def _compared(cell: str, evidence: Evidence) -> list[Compared]:
         same = next((effect for effect in now if _key(effect) == _key(was)), None)
         if same is not None:
             now.remove(same)
-        pairs.append(Compared(cell, was, same))
+        pairs.append(Compared(cell, was, same, evidence.reproduced))
     return pairs
 
 
