@@ -186,6 +186,48 @@ def test_cells_that_fail_are_said_and_bundled_all_the_same(tmp_path, capsys):
     assert names(tmp_path / "a.zip") == ["a.ipynb"]
 
 
+def test_cells_behind_a_kernel_that_died_are_said_and_skipped_ones_are_not(tmp_path):
+    path = written(tmp_path / "a.ipynb", "x = 1", "1 / 0", "import os; os._exit(3)", "print(x)")
+    nb = nbformat.read(path, as_version=4)
+    nb.cells[1].metadata["tags"] = ["skip-execution"]
+    nbformat.write(nb, path)
+    failed = bundle(path, tmp_path / "a.zip").failed
+    assert [line.split(":")[0] for line in failed] == ["[3] failed", "[4] not run"]
+
+
+def test_there_are_no_weights_of_a_notebook_without_a_system(tmp_path, capsys):
+    path = written(tmp_path / "a.ipynb", "x = 1")
+    assert main(["bundle", str(path), "--out", str(tmp_path / "a.zip"), "--with-model"]) == 1
+    printed = capsys.readouterr()
+    assert "weights cannot be bundled: no variable of the notebook is a System" in printed.err
+    assert (printed.out, printed.err.count("\n"), list(tmp_path.iterdir())) == ("", 1, [path])
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("nb.json", "nb.ipynb"),
+        ("x.IPYNB", "x.ipynb"),
+        ("v1.2", "v1.2.ipynb"),
+        ("a:b.ipynb", "a_b.ipynb"),
+        ("C: study.ipynb", "C_ study.ipynb"),
+        ("a\\b.ipynb", "a_b.ipynb"),
+        ("a\nb\u202ec.ipynb", "a_b_c.ipynb"),
+        ("é" * 110 + ".ipynb", "é" * 100 + ".ipynb"),
+        (".ipynb", "notebook.ipynb"),
+        ("été 1.ipynb", "été 1.ipynb"),
+    ],
+)
+def test_a_bundle_can_be_unpacked_whatever_its_notebook_is_called(name, called, tmp_path):
+    path = tmp_path / name
+    nbformat.write(new_notebook(), tmp_path / "a.ipynb")
+    (tmp_path / "a.ipynb").rename(path)
+    bundled = bundle(path, tmp_path / "a.zip")
+    assert names(tmp_path / "a.zip") == [called]
+    assert (f"is called {called} there" in str(bundled)) is (name != called)
+    assert unbundle(tmp_path / "a.zip", tmp_path / "b") == tmp_path / "b" / called
+
+
 def test_a_notebook_whose_setup_fails_is_not_bundled(tmp_path):
     path = written(tmp_path / "a.ipynb", "1 / 0", "print(1)")
     with pytest.raises(KernelError, match="setup cells do not run: ZeroDivisionError"):
@@ -242,6 +284,25 @@ def test_other_places_for_pictures():
     nbformat.validate(cleared)
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("![a](data:image/png;base64,SECRET==) and so on", "![a](picture-left-out) and so on"),
+        ("![a](<data:image/png;base64,SECRET>)", "![a](<picture-left-out>)"),
+        ("[a]: DATA:image/jpeg;base64,SECRET\nb", "[a]: picture-left-out\nb"),
+        ('<img src="data:image/png;base64,SEC\nSECRET" alt="x">', '<img src="picture-left-out" alt="x">'),
+        ("<img src='data:image/svg+xml,<svg>SECRET</svg>'>", "<img src='picture-left-out'>"),
+        ("![a](data:;base64,SECRET)", "![a](picture-left-out)"),
+        ("metadata: a, data:image/… is a kind of URL", "metadata: a, data:image/… is a kind of URL"),
+    ],
+)
+def test_pictures_in_texts_are_replaced_by_words(text, left):
+    nb = new_notebook(cells=[new_markdown_cell(text), new_code_cell(text)])
+    cleared, count = without_dataset_images(nb)
+    assert [cell.source for cell in cleared.cells] == [left, text]
+    assert count == (text != left)
+
+
 # -- bundles that are none -------------------------------------------------------------------------------------------
 
 NOTEBOOK = nbformat.writes(new_notebook())
@@ -268,6 +329,9 @@ def zipped(path: Path, *entries: tuple[str, str], edit: Callable[[zipfile.ZipInf
         ("../evil.ipynb", "leads out of the folder"),
         ("maia_artifacts/../../evil.json", "leads out of the folder"),
         ("maia_artifacts\\evil.json", "is no proper name"),
+        ("e\u202evil.ipynb", "is no proper name"),
+        ("e\x85vil.ipynb", "is no proper name"),
+        ("e\nvil.ipynb", "is no proper name"),
         ("evil.py", "is not what a bundle holds"),
         ("maia_artifacts/evil.sh", "is not what a bundle holds"),
         (RECORD.replace(".json", ".py"), "is not what a bundle holds"),

@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -24,7 +25,7 @@ from maia_kernel.driver import transcript
 from maia_kernel.driver.fileformat import encode, parse
 from maia_kernel.driver.verify.report import in_words
 from maia_kernel.driver.verify.rerun import Ran, Watch, run_cells
-from maia_kernel.driver.withholding import without_dataset_images
+from maia_kernel.driver.withholding import LEFT_OUT, without_dataset_images
 from maia_kernel.errors import KernelError, MissingArtifact, NotebookError, UsageError
 from maia_kernel.locations import resolve
 
@@ -38,12 +39,19 @@ _NAME = re.compile(
     rf"[^/\x00-\x1f]{{1,200}}\.ipynb|{artifacts.FOLDER}/(?:files/[0-9a-f]{{2}}/[0-9a-f]{{64}}\.(?:png|txt|safetensors)"
     r"|\w{1,40}/[^/\x00-\x1f]{3,250}/[0-9a-f]{2}/[0-9a-f]{64}\.json)"
 )
+# Not in the name of a notebook in a zip: control and format characters and lone halves of one; what systems forbid.
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_FORBIDDEN = '/\\:*?"<>|'
+_LONGEST = 200  # bytes of a notebook's name without its suffix
 _DIRECTORY = re.compile(rf"{artifacts.FOLDER}/(?:[^/\x00-\x1f]{{1,250}}/){{0,3}}")
 # Runs after the notebook's own cells, and is no part of it.
 _KEEP_WEIGHTS = """
+from maia_kernel.errors import UsageError as _UsageError
 from maia_kernel.lab.stored import keep_weights as _keep
 from maia_kernel.lab.system import System as _System
 _systems = [_one for _one in globals().values() if isinstance(_one, _System)]
+if not _systems:
+    raise _UsageError("no variable of the notebook is a System")
 for _one in _systems:
     _keep(_one)
 """
@@ -63,6 +71,8 @@ class Bundled:
         How many of which kind.
     withheld : int
         Pictures that were taken out of the notebook.
+    name : str
+        What the notebook is called in the zip, where that is not its own name; else empty.
     failed : tuple of str
         Cells that did not run, each with the reason: what they need may be missing from the bundle.
     """
@@ -71,14 +81,22 @@ class Bundled:
     bytes: int
     artifacts: dict[str, int]
     withheld: int = 0
+    name: str = ""
     failed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """A few lines for a person."""
         held = in_words(Counter(self.artifacts).elements())
         lines = [f"{self.path}: {self.bytes / 1e6:.2f} MB, the notebook and {held or 'no artifacts, for it uses none'}"]
+        if self.name:
+            lines.append(f"the notebook is called {self.name} there")
         if self.withheld:
-            lines.append(f"{self.withheld} pictures of the notebook are left out; grey ones stand in their place")
+            what = (
+                "1 picture of the notebook is"
+                if self.withheld == 1
+                else f"{self.withheld} pictures of the notebook are"
+            )
+            lines.append(f"{what} left out: grey ones stand in the outputs, '{LEFT_OUT}' in the links of texts")
         if self.failed:
             lines.append("these cells did not run; what they need is not in the bundle:")
             lines += [f"  {line}" for line in self.failed]
@@ -136,9 +154,12 @@ def bundle(
         store = Path(folder) / artifacts.FOLDER
         uses = dict.fromkeys(use for one in ran for use in one.artifacts if model or use.kind != "weights")
         held, lost = _collect(uses, scratch, store, dataset_images=dataset_images)
-        failed = [f"[{one.number}] {one.status}: {one.why}" for one in ran if one.why and one.result is not None]
-        _write(out, notebook.name, raw, store)
-    return Bundled(out, out.stat().st_size, held, withheld, (*failed, *lost))
+        failed = [
+            f"[{one.number}] {one.status}: {one.why}" for one in ran if one.why and not transcript.skipped(one.cell)
+        ]
+        name = _named(notebook.name)
+        _write(out, name, raw, store)
+    return Bundled(out, out.stat().st_size, held, withheld, name if name != notebook.name else "", (*failed, *lost))
 
 
 def unbundle(bundle: Path, folder: Path) -> Path:
@@ -209,7 +230,21 @@ def _require(ran: list[Ran], *, model: bool) -> None:
         if transcript.role(one.cell) == "setup" and one.why:
             raise KernelError(f"what the notebook uses cannot be known, for its setup cells do not run: {one.why}")
     if model and ran and ran[-1].why:
-        raise KernelError(f"the subject model's weights cannot be bundled: {ran[-1].why}")
+        error = ran[-1].result.error if ran[-1].result is not None else None
+        why = error[1] if error is not None else ran[-1].why
+        raise KernelError(f"the subject model's weights cannot be bundled: {why}")
+
+
+def _named(name: str) -> str:
+    """A name for the notebook that every system can unpack, and :func:`unbundle` does."""
+    stem = re.sub(r"\.(?:ipynb|json)$", "", name, flags=re.IGNORECASE)
+    safe = "".join("_" if _invisible(sign) or sign in _FORBIDDEN else sign for sign in stem)
+    short = safe.encode()[:_LONGEST].decode(errors="ignore").strip(" .")
+    return f"{short or 'notebook'}.ipynb"
+
+
+def _invisible(sign: str) -> bool:
+    return unicodedata.category(sign) in _INVISIBLE
 
 
 def _collect(
@@ -284,7 +319,7 @@ def _unfit(member: zipfile.ZipInfo) -> str:
     name = member.orig_filename
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
         return "is an absolute path"
-    if "\\" in name or "\0" in name:
+    if "\\" in name or any(map(_invisible, name)):
         return "is no proper name"
     if ".." in name.split("/"):
         return "leads out of the folder"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import io
+import re
 from typing import Any
 
 from nbformat import NotebookNode
@@ -13,11 +14,15 @@ from maia_kernel.artifacts import GREY
 from maia_kernel.driver.verify.compare import kind_of
 from maia_kernel.driver.verify.pixels import decoded
 
+LEFT_OUT = "picture-left-out"  # in the link of a text, in a picture's place
 KEPT = ("generated", "plot", "withheld")
 _SIZE = (192, 192)  # of the placeholder for what has no size that could be read
 _TEXTS = ("text/plain", "text/latex", "application/json")
 # These may hold pictures, and are kept only without any.
 _RICH = ("text/markdown", "text/html")
+# A picture within a text: in quotation marks (of HTML), in pointed brackets, or up to where a link ends.
+_DATA = r"data:(?:image/[^,\s\"'<>()]{0,100}|[^,\s\"'<>()]{0,100};base64),"
+_INLINE = re.compile(rf"\"{_DATA}[^\"]*\"|'{_DATA}[^']*'|<{_DATA}[^<>\n]*>|{_DATA}[^\s)>\"'\]]*", re.IGNORECASE)
 
 
 def without_dataset_images(nb: NotebookNode) -> tuple[NotebookNode, int]:
@@ -25,7 +30,7 @@ def without_dataset_images(nb: NotebookNode) -> tuple[NotebookNode, int]:
 
     Kept is a picture whose metadata says that it was generated, or is a plot; where one comes from that says nothing is
     unknown, and it is taken out. Its ``text/plain``, which holds the activation, stays. Attachments of text cells go,
-    and so do other forms of outputs that can hold pictures.
+    and so do pictures in their links (``data:`` URLs) and other forms of outputs that can hold pictures.
 
     Parameters
     ----------
@@ -37,6 +42,9 @@ def without_dataset_images(nb: NotebookNode) -> tuple[NotebookNode, int]:
     for cell in cleared.cells:
         for output in cell.get("outputs", []):
             count += _withhold(output)
+        if cell.cell_type != "code":
+            cell.source, links = _INLINE.subn(_without, cell.source)
+            count += links
         for files in cell.get("attachments", {}).values():
             for mime in list(files):
                 del files[mime]
@@ -44,6 +52,11 @@ def without_dataset_images(nb: NotebookNode) -> tuple[NotebookNode, int]:
                 count += 1
     cleared.metadata.pop("widgets", None)
     return cleared, count
+
+
+def _without(link: re.Match[str]) -> str:
+    """What stands in the place of a picture within a text; quotation marks stay."""
+    return f"{link[0][0]}{LEFT_OUT}{link[0][-1]}" if link[0][0] in "\"'<" else LEFT_OUT
 
 
 def _withhold(output: NotebookNode) -> int:
