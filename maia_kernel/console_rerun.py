@@ -156,15 +156,22 @@ def _summary(report: Report) -> str:
 def _next(report: Report) -> list[str]:
     """What it was measured by, and what to do now."""
     path = shlex.quote(report.notebook)
+    written = shlex.quote(report.written) if report.written else ""
     lines = [f"on {report.device}; numbers may differ by {report.tolerance:g} of themselves and by one last digit"]
     if report.of("missing"):
         lines.append("what is missing comes with a bundle of the notebook, or with the backend that is named above")
+    if report.damaged:
+        lines.append(f"the store is damaged: {_count(report.damaged, 'artifact')} of it had to be made anew")
     if any(cell.edited for cell in report.of("changed")):
-        lines.append(f"keep the new outputs: maia rerun {path} --in-place; have them interpreted: maia continue {path}")
+        keep = f"the new outputs are in {written}" if written else f"keep the new outputs: maia rerun {path} --in-place"
+        lines.append(f"{keep}; have them interpreted: maia continue {written or path}")
+    elif written and report.of("failed", "changed"):
+        lines.append(f"the new outputs are in {written}")
     elif report.of("failed", "changed"):
         lines.append(f"look at the new outputs: maia rerun {path} --out NEW.ipynb")
     if report.of("not compared"):
-        lines.append(f"save outputs to compare with: maia rerun {path} --in-place")
+        now = f"{written} has some now" if written else f"save some: maia rerun {path} --in-place"
+        lines.append(f"not compared: cells without saved outputs, which --strict counts against the notebook; {now}")
     if report.of("not recomputed"):
         lines.append(
             "strict: what was not recomputed counts against the notebook"

@@ -15,9 +15,14 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
 from maia_kernel import investigate
+from maia_kernel.artifacts import Use
 from maia_kernel.cli import main
+from maia_kernel.console_rerun import Rerun
+from maia_kernel.driver import edits
+from maia_kernel.driver.notebook import Investigation
 from maia_kernel.driver.transcript import digest
 from maia_kernel.driver.verify import Report, rerun
+from maia_kernel.driver.verify.report import Cell
 from maia_kernel.driver.vlm import ScriptedVLM
 from maia_kernel.driver.zygote import Zygote, available
 from maia_kernel.errors import KernelError, NotebookError, UsageError
@@ -132,6 +137,7 @@ def test_a_cell_whose_outputs_were_cleared_is_nothing_to_compare_with(tmp_path):
     change(path, lambda nb: nb.cells[0].update(outputs=[], execution_count=None))
     report = rerun(path)
     assert (statuses(report), report.holds) == (["not compared", "reproduced"], True)
+    assert not rerun(path, strict=True).holds
 
 
 def test_what_follows_a_cell_that_kills_its_kernel_is_not_run(tmp_path):
@@ -141,6 +147,14 @@ def test_what_follows_a_cell_that_kills_its_kernel_is_not_run(tmp_path):
     assert (statuses(report), report.holds) == (["failed", "not run"], False)
     assert "exit code 3" in report.cells[0].why
     assert report.cells[1].why == "the kernel died in [1]"
+
+
+def test_a_cell_that_takes_too_long_is_stopped(tmp_path):
+    path = saved(tmp_path / "a.ipynb", "x = 1", "print(x)")
+    change(path, lambda nb: nb.cells[0].update(source="x = 1\nwhile True: pass"))
+    report = rerun(path, cell_timeout=0.5)
+    assert (statuses(report), report.holds) == (["failed", "reproduced"], False)
+    assert report.cells[0].why == "stopped after 0.5 s"
 
 
 NOT_AT_HAND = "from maia_kernel.errors import NotAtHand, MissingArtifact\n"
@@ -209,6 +223,21 @@ def test_what_could_not_be_recomputed_keeps_its_outputs(tmp_path, zygote):
     change(path, lambda nb: nb.cells[0].update(source=NOT_AT_HAND + "raise NotAtHand('no')"))
     rerun(path, in_place=True, zygote=zygote)
     assert nbformat.read(path, as_version=4).cells[0].outputs[0].text == "1\n"
+
+
+def test_new_outputs_do_not_hide_what_was_edited_before(tmp_path):
+    path = saved(tmp_path / "a.ipynb", "x = 1", "print(x)")
+    nb = nbformat.read(path, as_version=4)
+    edits.note(nb)
+    nb.cells[0].source = "x = 2"
+    nbformat.write(nb, path)
+    said = edits.since(Investigation.open(path).nb).said
+    assert said == ("a code cell of a person (`x = 2`) was changed",)
+    rerun(path, out=tmp_path / "b.ipynb")
+    rerun(path, in_place=True)
+    for one in (path, tmp_path / "b.ipynb"):
+        now = Investigation.open(one).nb
+        assert (edits.since(now).said, now.cells[1].outputs[0].text) == (said, "2\n")
 
 
 def test_an_existing_file_is_refused(tmp_path):
@@ -370,3 +399,38 @@ def test_the_report_for_a_person(tmp_path, capsys, monkeypatch):
     assert "1 of 2 cells reproduced, 1 changed" in printed.out
     assert all(len(line) <= 80 for line in printed.out.splitlines())
     assert printed.err == ""
+
+
+def test_a_person_is_told_where_new_outputs_are_and_what_could_not_be_compared(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = saved(Path("a.ipynb"), "x = 1.5", "print('mean', x)", "print('other')")
+    change(path, lambda nb: (nb.cells[0].update(source="x = 2.5"), nb.cells[2].update(outputs=[])))
+    assert main(["rerun", str(path)]) == 1
+    printed = capsys.readouterr().out
+    assert "1 changed, 1 not compared" in printed
+    assert "save some: maia rerun a.ipynb --in-place" in printed
+    assert main(["rerun", str(path), "--in-place"]) == 1
+    printed = capsys.readouterr().out
+    assert "the new outputs are in a.ipynb\n" in printed
+    assert "--in-place" not in printed
+
+
+@pytest.mark.parametrize("written", ["", "b.ipynb"])
+def test_a_person_is_told_how_new_outputs_of_an_edited_cell_are_interpreted(written, capsys):
+    cell = Cell(1, "c1", 0, "x", "changed", edited=True)
+    Rerun(quiet=True).show(Report("a.ipynb", "cpu", 1e-4, False, (cell,), written=written))
+    printed = capsys.readouterr().out
+    assert f"; have them interpreted: maia continue {written or 'a.ipynb'}\n" in printed
+    assert ("--in-place" in printed) is (not written)
+
+
+def test_a_person_is_told_of_a_damaged_store(tmp_path, capsys):
+    uses = [
+        Use("text2image", "a", "recomputed", None, f"'a ring' ({what})")
+        for what in ("damaged", "what was held is damaged")
+    ]
+    cells = tuple(Cell(1, "c1", 0, "x", "reproduced", artifacts=(use,)) for use in uses)
+    Rerun(quiet=True).show(Report("a.ipynb", "cpu", 1e-4, False, cells))
+    assert "the store is damaged: 1 artifact of it had to be made anew\n" in capsys.readouterr().out
+    Rerun(quiet=True).show(Report("a.ipynb", "cpu", 1e-4, False, cells[:1]))
+    assert "damaged" not in capsys.readouterr().out

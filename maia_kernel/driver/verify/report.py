@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Status = Literal["reproduced", "changed", "failed", "not recomputed", "missing", "not run", "not compared"]
 
 SCHEMA = 1
+_DAMAGED = "what was held is damaged"  # as the store says it of a use
 
 # The kinds of artifacts, one and many.
 _WORDS = {
@@ -111,6 +112,8 @@ class Report:
         The labels of the final answer; empty without one.
     seconds : float
         What the cells took.
+    written : str
+        The notebook that holds the new outputs; empty where none does.
     """
 
     notebook: str
@@ -120,14 +123,21 @@ class Report:
     cells: tuple[Cell, ...]
     claims: tuple[Claim, ...] = ()
     seconds: float = 0.0
+    written: str = ""
+
+    @property
+    def damaged(self) -> int:
+        """How many artifacts of the stores are damaged, and were made anew."""
+        uses = (use for cell in self.cells for use in cell.artifacts)
+        return len({use.address for use in uses if _DAMAGED in use.what})
 
     @property
     def holds(self) -> bool:
         """Whether all that can be recomputed here was, and reproduced, and nothing is missing.
 
-        With ``strict``, whether everything was recomputed, too.
+        With ``strict``, whether everything was recomputed and could be compared, too.
         """
-        against = {"changed", "failed", "missing"} | ({"not recomputed"} if self.strict else set())
+        against = {"changed", "failed", "missing"} | ({"not recomputed", "not compared"} if self.strict else set())
         return not any(cell.status in against for cell in self.cells)
 
     def of(self, *status: Status) -> tuple[Cell, ...]:

@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -89,6 +89,7 @@ def rerun(
     in_place: bool = False,
     out: Path | None = None,
     strict: bool = False,
+    cell_timeout: float | None = None,
     zygote: Zygote | None = None,
     watch: Watch | None = None,
 ) -> Report:
@@ -107,7 +108,10 @@ def rerun(
     out : Path, optional
         Write the notebook with its new outputs there; must not exist.
     strict : bool
-        Nothing may come from a store: none is read, and the cache is empty.
+        Nothing may come from a store: none is read, and the cache is empty. Every cell must have had outputs to compare
+        with.
+    cell_timeout : float, optional
+        Seconds after which a cell is stopped, which is a finding; without, it may take as long as it does.
     zygote : Zygote, optional
         Forks the kernel, where the notebook's kernel is this program's.
     watch : callable, optional
@@ -128,11 +132,20 @@ def rerun(
     places = resolve(os.environ, Path.cwd())
     keep = [beside(path), places.cache / "artifacts"] if in_place else []
     with Scratch(keep, [beside(path), *places.stores], recompute=True, strict=strict) as scratch:
-        ran = run_cells(investigation.nb, path.parent, scratch, strict=strict, zygote=zygote, watch=watch)
+        ran = run_cells(
+            investigation.nb,
+            path.parent,
+            scratch,
+            strict=strict,
+            cell_timeout=cell_timeout,
+            zygote=zygote,
+            watch=watch,
+        )
         report = _report(str(path), investigation.nb, ran, strict=strict, device=scratch.device)
-    if in_place or out is not None:
-        _save(investigation, ran, out)
-    return report
+    if not in_place and out is None:
+        return report
+    _save(investigation, ran, out)
+    return replace(report, written=str(investigation.path))
 
 
 def run_cells(
@@ -141,6 +154,7 @@ def run_cells(
     scratch: Scratch,
     *,
     strict: bool = False,
+    cell_timeout: float | None = None,
     zygote: Zygote | None = None,
     watch: Watch | None = None,
 ) -> list[Ran]:
@@ -155,7 +169,7 @@ def run_cells(
         Entered.
     strict : bool
         No store is read, so that a name which the setup cells cannot find is a finding, not a mistake.
-    zygote, watch
+    cell_timeout, zygote, watch
         As :func:`rerun`.
 
     Raises
@@ -173,7 +187,7 @@ def run_cells(
             if why := _not_to_be_run(one.cell, dead):
                 one.status, one.why = "not run", why
             else:
-                result = _run(one, kernel, resting, ran)
+                result = _run(one, kernel, resting, ran, cell_timeout)
                 if one.status == "failed" and _is_a_mistake(one) and not strict:
                     require(result)
                 dead = 0 if kernel.alive else one.number
@@ -212,16 +226,18 @@ def _not_to_be_run(cell: NotebookNode, dead: int) -> str:
     return f"the kernel died in [{dead}]" if dead else ""
 
 
-def _run(one: Ran, kernel: Kernel, resting: Resting, ran: list[Ran]) -> Result:
+def _run(one: Ran, kernel: Kernel, resting: Resting, ran: list[Ran], timeout: float | None) -> Result:
     """Run a cell, and judge what can be judged without looking at its outputs."""
-    result = one.result = kernel.run(one.cell)
+    result = one.result = kernel.run(one.cell, timeout=timeout)
     name, message = result.error or (result.status, result.note)
     on = resting.on(one.cell.source, result.error)
     if on is not None:
         one.rests_on = f"rests on [{on}], which {_WITHOUT[ran[on - 1].status]}"
     if result.status == "ok":
         return result
-    if name in _CANNOT:
+    if result.status == "timeout":
+        one.status, one.why = "failed", f"stopped after {timeout:g} s"
+    elif name in _CANNOT:
         one.status, one.why = _CANNOT[name], message
     elif on is not None and ran[on - 1].status != "failed":
         one.status, one.why = "not recomputed", one.rests_on
@@ -257,9 +273,9 @@ def _cell(one: Ran, relative: float) -> Cell:
             status, why = ("not recomputed", one.rests_on) if one.rests_on else ("changed", from_store)
         elif stored:
             status, why = "not recomputed", f"the same outputs, {from_store}"
-    elif status == "failed" and one.result is not None and one.result.error is not None:
+    elif status == "failed" and one.result is not None and one.result.status == "error":
         before = shown(one.saved.outputs).error
-        if before is not None and before[0] == one.result.error[0]:
+        if before is not None and one.result.error is not None and before[0] == one.result.error[0]:
             why += " (as when it was saved: tag the cell raises-exception to allow it)"
     return Cell(
         number=one.number,
@@ -284,6 +300,7 @@ def _evidence(one: Ran, cell: Cell) -> Evidence:
         saved=one.saved.outputs,
         fresh=one.cell.outputs,
         unfit=unfit,
+        reproduced=one.status == "reproduced" and cell.status != "not compared" and not cell.differences,
         changed=cell.status == "changed",
         stored=bool(cell.stored),
     )
@@ -303,7 +320,7 @@ def _one_line(text: str) -> str:
 
 
 def _save(investigation: Investigation, ran: list[Ran], out: Path | None) -> None:
-    """Write the new outputs; a cell that has none keeps its own."""
+    """Write the new outputs, a cell that has none keeps its own; what was edited before stays known as edited."""
     for one in ran:
         if one.resultless:
             one.cell.outputs, one.cell.execution_count = one.saved.outputs, one.saved.execution_count
@@ -311,4 +328,4 @@ def _save(investigation: Investigation, ran: list[Ran], out: Path | None) -> Non
             one.cell.metadata["maia"]["ran_sha256"] = transcript.digest(one.cell.source)
     if out is not None:
         investigation.path = out
-    investigation.save()
+    investigation.save(note=False)
