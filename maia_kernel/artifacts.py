@@ -261,6 +261,7 @@ class Scratch:
         self._recompute, self._strict = recompute or strict, strict
         self._folder: Path | None = None
         self._read_so_far = 0
+        self._uses: dict[Use, None] = {}
         self.device = "cpu"
         self.trouble = ""
 
@@ -306,7 +307,14 @@ class Scratch:
     def adopt(self) -> tuple[Use, ...]:
         """Return what the cell that has just finished asked for, each thing once, after keeping what it left."""
         uses = dict.fromkeys(use for line in self._news() if (use := self._understood(line)) is not None)
+        self._uses |= uses
         return tuple(self._adopted(use) for use in uses)
+
+    def also_keep(self, folder: Path) -> None:
+        """Keep what was adopted so far, and from now on, in one more store."""
+        self._keep = (*self._keep, folder.absolute())
+        for use in self._uses:
+            self._adopted(use)
 
     def discard(self) -> None:
         """Forget what a cell that did not finish has asked for and left."""

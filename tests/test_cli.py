@@ -25,7 +25,8 @@ def maia(*arguments: str, cwd: Path, **environment: str) -> subprocess.Completed
 def test_a_run_alone_leaves_a_finished_notebook(tmp_path):
     done = maia("run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (path,) = (tmp_path / "investigations").iterdir()
+    (path,) = (tmp_path / "investigations").glob("*.ipynb")
+    assert (tmp_path / "investigations" / "maia_artifacts").is_dir()
     assert str(path.relative_to(tmp_path)) in done.stdout
     assert "label 1" in done.stdout
     assert "maia continue" in done.stdout

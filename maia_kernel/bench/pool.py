@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
+from maia_kernel.artifacts import Scratch
 from maia_kernel.driver import outputs
 from maia_kernel.driver.agent import Limits, run, setup
 from maia_kernel.driver.cells import Notice, Turn
@@ -115,13 +116,21 @@ def conduct(
 ) -> tuple[NotebookNode, VLMError | None]:
     """Make one investigation; what ends it early is noted in its notebook, an error of the agent is returned as well.
 
-    An unfinished notebook at its path is begun anew.
+    An unfinished notebook at its path is begun anew. Artifacts are not kept: hundreds of notebooks would leave tens of
+    thousands, and a bench that is run again would be measured with what it had found before.
     """
+    job.path.unlink(missing_ok=True)
+    with Scratch() as scratch:
+        environment = kernel_environment(os.environ)
+        kernel = Kernel(env=environment, cwd=job.path.parent, zygote=zygote, scratch=scratch)
+        return _conduct(job, limits, kernel, stop)
+
+
+def _conduct(job: Job, limits: Limits, kernel: Kernel, stop: threading.Event) -> tuple[NotebookNode, VLMError | None]:
     notebook = draft(job.study, job.agent, task="describe", question=None, folder=None)
     notebook.path = job.path
     began = time.thread_time()
     failure, images, unreached = "", None, None
-    kernel = Kernel(env=kernel_environment(os.environ), cwd=job.path.parent, zygote=zygote)
     try:
         with kernel:
             loaded = setup(notebook, kernel, Nobody())

@@ -149,6 +149,7 @@ def investigate(
             require(setup(notebook, kernel, watch))
             notebook.path = destination(out, study)
             notebook.path.parent.mkdir(exist_ok=True)
+            scratch.also_keep(beside(notebook.path))
             with alone(notebook.path, resolve(os.environ, Path.cwd()).cache / "locks"):
                 notebook.save()
                 run(notebook, vlm, kernel, limits or Limits(), watch)
@@ -156,9 +157,9 @@ def investigate(
 
 
 def scratch_for(notebook: Path) -> Scratch:
-    """Where a run's kernel leaves artifacts; they are kept beside the notebook and in the user's cache."""
+    """Where a run's kernel leaves artifacts; they are kept in the user's cache, and later beside the notebook."""
     places = resolve(os.environ, Path.cwd())
-    return Scratch([beside(notebook), places.cache / "artifacts"], places.stores)
+    return Scratch([places.cache / "artifacts"], [beside(notebook), *places.stores])
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from maia_kernel.artifacts import beside
 from maia_kernel.driver import edits, transcript
 from maia_kernel.driver.agent import Limits, Watcher, abandon, run
 from maia_kernel.driver.cells import Notice
@@ -90,6 +91,7 @@ def resume(
         ) as kernel,
     ):
         failed = _Restoring(investigation, kernel, limits or Limits(), watch, strict=strict).run(found)
+        scratch.also_keep(beside(investigation.path))
         for notice in _notices(investigation, vlm, found, failed):
             investigation.note(notice)
             watch.noticed(notice)
