@@ -120,7 +120,12 @@ def _rerun(options: argparse.Namespace) -> int:
     out = None if options.out is None else Path(options.out)
     with Rerun(quiet=options.json) as console:
         report = rerun(
-            Path(options.notebook), in_place=options.in_place, out=out, strict=options.strict, watch=console.tell
+            Path(options.notebook),
+            in_place=options.in_place,
+            out=out,
+            strict=options.strict,
+            cell_timeout=options.cell_timeout,
+            watch=console.tell,
         )
     if options.json:
         sys.stdout.write(report.json() + "\n")

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from maia_kernel import errors
 from maia_kernel.artifacts import Scratch, Use, beside
-from maia_kernel.driver import transcript
+from maia_kernel.driver import edits, transcript
 from maia_kernel.driver.investigate import Study, destination, kernel_environment, require, warm
 from maia_kernel.driver.kernel import Kernel, Result
 from maia_kernel.driver.notebook import Investigation
@@ -179,12 +179,13 @@ def run_cells(
     """
     code = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
     ran = [Ran(number, cell, copy.deepcopy(cell)) for number, cell in enumerate(code, start=1)]
+    broken_off = {cell.id for cell in edits.broken_off(nb)}
     with _kernel(nb, code, folder, scratch, zygote) as kernel:
         resting, dead = Resting(), 0
         for one in ran:
             if watch is not None:
                 watch(one.number - 1, len(ran), f"[{one.number}] {first_line(one.cell.source)}")
-            if why := _not_to_be_run(one.cell, dead):
+            if why := _not_to_be_run(one.cell, broken_off, dead):
                 one.status, one.why = "not run", why
             else:
                 result = _run(one, kernel, resting, ran, cell_timeout)
@@ -217,11 +218,11 @@ def _kernel(
         yield stack.enter_context(Kernel(env=environment, cwd=folder, kernel_name=name, zygote=warmed, scratch=scratch))
 
 
-def _not_to_be_run(cell: NotebookNode, dead: int) -> str:
+def _not_to_be_run(cell: NotebookNode, broken_off: set[str], dead: int) -> str:
     """Why a cell is not run; empty where it is."""
-    if "skip-execution" in cell.metadata.get("tags", []):
+    if transcript.skipped(cell):
         return "tagged skip-execution"
-    if transcript.never_ended(cell) and not cell.outputs:
+    if cell.id in broken_off and not cell.outputs:
         return "the agent's run was broken off before it had ended"
     return f"the kernel died in [{dead}]" if dead else ""
 
