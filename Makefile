@@ -8,7 +8,7 @@ TORCH := torch==2.13.0
 # What 'make lab' opens: NB=file.ipynb, else the newest investigation, else the newest notebook that is shipped.
 NB ?= $(firstword $(shell ls -t investigations/*.ipynb 2>/dev/null) $(shell ls -t notebooks/*.ipynb))
 
-.PHONY: setup demo test lint bench lab notebooks screenshot
+.PHONY: setup demo test test-slow lint bench lab notebooks screenshot
 
 setup: $(VENV)/.ready
 
@@ -25,7 +25,10 @@ demo: setup
 	@$(BIN)/maia run
 
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m 'not slow'
+
+test-slow: setup
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m slow
 
 lint: setup
 	$(BIN)/ruff check

@@ -25,6 +25,8 @@ from maia_kernel.driver.bundle import bundle, unbundle
 from maia_kernel.driver.verify import rerun
 from maia_kernel.errors import KernelError, NotebookError, UsageError
 
+pytestmark = pytest.mark.xdist_group("bundle")  # the bundles of all tests are made once
+
 SHIPPED = Path(__file__).parent.parent / "notebooks" / "snow-at-dusk.ipynb"
 PAINTER = '''
 from PIL import Image

@@ -59,6 +59,7 @@ def change_a_prompt(nb: dict[str, Any]) -> int:
     raise AssertionError("no cell measures anything")
 
 
+@pytest.mark.slow
 def test_nbdime_shows_what_differs_between_two_runs(finished, tmp_path):
     nb = nbformat.read(finished, as_version=4)
     at = change_a_prompt(nb)

@@ -283,6 +283,7 @@ def test_the_edited_cell_what_differs_and_the_claims_on_it_are_named_and_no_othe
     assert {claim.changed for claim in report.claims if claim.changed} == {(by_turn[2].id,)}
 
 
+@pytest.mark.slow
 def test_an_edited_prompt_in_a_shipped_notebook(tmp_path, zygote):
     shipped = next(path for path in SHIPPED if path.stem == "blue-or-water")
     text = shipped.read_text()
