@@ -50,3 +50,9 @@ def test_the_command_starts_without_anything_heavy():
         "sys.exit(bool(heavy & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60).returncode == 0
+
+
+def test_the_drivers_start_builds_no_grammar():
+    """JupyterLab brings a package that makes every import of nbformat take more than a second."""
+    code = "import sys, maia_kernel.driver.notebook; sys.exit('nbformat' not in sys.modules or 'lark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
