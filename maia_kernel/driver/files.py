@@ -9,6 +9,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class SharedFile:
         self._gone: tuple[int, tuple[int, ...]] | None = None  # the version before it: open file, signature
 
     def __del__(self) -> None:
-        self._forget()
+        if self._gone is not None:
+            os.close(self._gone[0])
 
     def read(self) -> bytes:
         """Read the file; raises OSError."""
@@ -133,7 +135,8 @@ class SharedFile:
 
     def _forget(self) -> None:
         if self._gone is not None:
-            os.close(self._gone[0])
+            # The last to close a file that is gone frees its blocks, which can take longer than writing as many.
+            threading.Thread(target=os.close, args=(self._gone[0],)).start()
             self._gone = None
 
 
