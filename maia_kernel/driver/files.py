@@ -37,6 +37,7 @@ class SharedFile:
         self.path = path
         self._real = Path(os.path.realpath(path))  # a link stays one
         self._seen: tuple[int, ...] | None = None  # of the version that this object has read or written last
+        self._rescued: list[bytes] = []  # versions of others that were displaced unseen
         self._gone: tuple[int, tuple[int, ...]] | None = None  # the version before it: open file, signature
 
     def __del__(self) -> None:
@@ -52,6 +53,8 @@ class SharedFile:
 
     def news(self) -> bytes | None:
         """What somebody else has written since our last read or write; None where nobody has, or it was removed."""
+        if self._rescued:
+            return self._rescued.pop(0)
         if self._gone is not None and _signature(self._gone[0]) != self._gone[1]:
             file = self._gone[0]
             size = os.fstat(file).st_size
@@ -65,6 +68,8 @@ class SharedFile:
 
     def unchanged(self) -> bool:
         """Whether nobody has written since the last read or write."""
+        if self._rescued:
+            return False
         gone = self._gone is None or _signature(self._gone[0]) == self._gone[1]
         with contextlib.suppress(FileNotFoundError):
             return gone and _signature(self._real) == self._seen
@@ -92,14 +97,14 @@ class SharedFile:
                 os.fsync(file.fileno())
                 temporary.chmod(_mode(self._real))
                 ours = _signature(file.fileno())
-                if not self._swap(temporary):
+                if not self._swap(temporary, ours):
                     return False
             finally:
                 temporary.unlink(missing_ok=True)
         self._seen = ours
         return True
 
-    def _swap(self, temporary: Path) -> bool:
+    def _swap(self, temporary: Path, ours: tuple[int, ...]) -> bool:
         """Let the new version take the place of the one that was seen last, and no other's."""
         try:
             before = _signature(self._real)
@@ -114,8 +119,11 @@ class SharedFile:
         if not _exchange(temporary, self._real):
             temporary.replace(self._real)
         elif _signature(temporary) != before:
+            self._rescued.append(temporary.read_bytes())  # who reads ours meanwhile may overwrite it
             _exchange(temporary, self._real)
             os.close(old)
+            if _signature(temporary) != ours:  # written while ours was there, for a moment
+                self._rescued.append(temporary.read_bytes())
             return False
         self._forget()
         self._gone = old, before
