@@ -13,7 +13,7 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from maia_kernel.driver import transcript
+from maia_kernel.driver import edits, transcript
 from maia_kernel.driver.agent import Limits, run, setup
 from maia_kernel.driver.investigate import Nobody
 from maia_kernel.driver.kernel import Kernel
@@ -427,3 +427,11 @@ def test_each_unreadable_version_is_kept(path):
     kept = sorted(other.read_text() for other in path.parent.glob("*.unreadable*"))
     assert kept == ["rubbish 1", "rubbish 2"]
     assert Investigation.open(path).nb.cells == notebook.nb.cells
+
+
+def test_a_version_that_is_met_twice_is_merged_and_told_once(path):
+    ours, theirs = Investigation.open(path).nb, Investigation.open(path).nb
+    coded(theirs, "y = x").source = "y = x * 3"
+    theirs.cells.append(new_markdown_cell("Look at cats."))
+    assert len(edits.merge(ours, theirs)) == 2
+    assert edits.merge(ours, theirs) == ()

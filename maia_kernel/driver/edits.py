@@ -132,7 +132,7 @@ def merge(ours: NotebookNode, theirs: NotebookNode) -> tuple[str, ...]:
             own = cell
             if cell.source.strip():
                 said.append(f"{name(cell)} was added")
-        elif cell.id in saved and not Entry.of(cell).same(saved[cell.id]) and not _retired(own, cell):
+        elif cell.id in saved and not _retired(own, cell) and _is_new(Entry.of(cell), saved[cell.id], Entry.of(own)):
             _take_over(own, cell)
             said.append(f"{name(own)} was changed")
         _adopt_metadata(own, cell)
@@ -146,6 +146,11 @@ def merge(ours: NotebookNode, theirs: NotebookNode) -> tuple[str, ...]:
         if key != "maia":
             ours.metadata[key] = value
     return tuple(said)
+
+
+def _is_new(theirs: Entry, saved: Entry, ours: Entry) -> bool:
+    """Whether they have edited a cell; one version may be met twice, and is an edit once."""
+    return not theirs.same(saved) and not theirs.same(ours)
 
 
 def _take_over(own: NotebookNode, cell: NotebookNode) -> None:
